@@ -1,0 +1,101 @@
+"""A network together with what is known of its weights: shared codes, accuracy, where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import GraphError
+from .graph import Graph
+
+__all__ = ["Accuracy", "CodedTensor", "LedgerRow", "Model"]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Classification error in percent of `n` samples of one split of one data set."""
+
+    error_pct: float
+    dataset: str
+    n: int
+    split: str
+    status: str = "measured"
+
+
+@dataclass(frozen=True, eq=False)
+class CodedTensor:
+    """A weight tensor as codes into a codebook. Code 0 always stands for the value 0 (a pruned weight).
+
+    `codes`: unsigned, of the tensor's shape, each below `len(codebook)`.
+    `codebook`: float32, `codebook[0] == 0`, at most `2 ** code_bits` entries.
+    `encoding`: how the codes lie in a file, for example "relative5+huffman".
+
+    >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "dense")
+    >>> t.values.tolist()
+    [[0.0, 0.5]]
+    """
+
+    codes: NDArray[np.uint16]
+    codebook: NDArray[np.float32]
+    code_bits: int
+    encoding: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.code_bits <= 16 or not 1 <= len(self.codebook) <= 2**self.code_bits:
+            raise GraphError("codebook", f"{len(self.codebook)} entries", f"1 to 2^{self.code_bits}")
+        if self.codebook[0] != 0 or not np.isfinite(self.codebook).all():
+            raise GraphError("codebook", self.codebook[:1], "finite values, the first of them 0")
+        if self.codes.size and int(self.codes.max()) >= len(self.codebook):
+            raise GraphError("codes", int(self.codes.max()), f"codes below {len(self.codebook)}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.codes.shape
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        return self.codebook[self.codes]
+
+    @property
+    def nonzeros(self) -> int:
+        return int(np.count_nonzero(self.codes))
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """Bytes of one kind in a `.pico` file; the rows of a file sum to its size."""
+
+    tensor: str
+    section: str
+    bytes: int
+    entries: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What a MODEL string stands for: a graph, and what is known of its weights.
+
+    `coded` holds the shared weights by parameter name (empty for a dense network).
+    `provenance` records how the weights were made (command, seed, recipe, versions).
+    `ledger` and `file_bytes` are set when the model was read from a `.pico` file.
+    """
+
+    name: str
+    graph: Graph
+    coded: Mapping[str, CodedTensor] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    ledger: tuple[LedgerRow, ...] = ()
+    file_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "coded", MappingProxyType(dict(self.coded)))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        for name, tensor in self.coded.items():
+            if name not in self.graph.parameters or self.graph.parameters[name].shape != tensor.shape:
+                raise GraphError(f"tensor {name}", tensor.shape, f"a parameter of {self.graph.name} of that shape")

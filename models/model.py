@@ -80,6 +80,7 @@ class Model:
     """What a MODEL string stands for: a graph, and what is known of its weights.
 
     `coded` holds the shared weights by parameter name (empty for a dense network).
+    `activation_density` is the measured fraction of non-zero inputs, by node name.
     `provenance` records how the weights were made (command, seed, recipe, versions).
     `ledger` and `file_bytes` are set when the model was read from a `.pico` file.
     """
@@ -88,6 +89,7 @@ class Model:
     graph: Graph
     coded: Mapping[str, CodedTensor] = field(default_factory=dict)
     accuracy: Accuracy | None = None
+    activation_density: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
     ledger: tuple[LedgerRow, ...] = ()
     file_bytes: int | None = None
@@ -95,6 +97,7 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "coded", MappingProxyType(dict(self.coded)))
+        object.__setattr__(self, "activation_density", MappingProxyType(dict(self.activation_density)))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
         for name, tensor in self.coded.items():
             if name not in self.graph.parameters or self.graph.parameters[name].shape != tensor.shape:

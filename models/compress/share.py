@@ -1,0 +1,199 @@
+"""Weight sharing: one-dimensional k-means over a layer's remaining weights, and what it costs in error.
+
+Han, Mao, Dally, *Deep Compression*, ICLR 2016, section 3: b bits per weight stand for shared values,
+found by k-means, with linear initialisation because large weights matter more and density-based
+centroids miss them (section 3.2). Here code 0 is kept for pruned weights, so that b bits name at
+most 2^b - 1 shared values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..graph import Graph
+from ..model import CodedTensor, Model
+from .prune import by_layer, check_finite, known_values, magnitude_mask, weight_names
+
+__all__ = [
+    "INITS", "Init", "compress_without_training", "initial_centroids", "kmeans_1d", "share_weights",
+    "squared_error",
+]  # fmt: skip
+
+Init = Literal["linear", "density", "random"]
+INITS: tuple[Init, ...] = ("linear", "density", "random")
+HISTOGRAM_ABOVE = 4_000_000  # values; beyond, k-means sees their histogram
+HISTOGRAM_BINS = 65_536
+
+
+def initial_centroids(points: NDArray[np.float64], k: int, init: Init, seed: int = 0) -> NDArray[np.float64]:
+    """k starting centroids, sorted, from sorted `points` (section 3.2 of Deep Compression).
+
+    linear: equally spaced between the smallest and the largest point (both included for k >= 2);
+    density: the values at the middles of k equal shares of the points; random: k points drawn by `seed`.
+
+    >>> initial_centroids(np.array([0.0, 1.0, 2.0, 8.0]), 3, "linear").tolist()
+    [0.0, 4.0, 8.0]
+    """
+    if init == "linear":
+        ends = np.linspace(points[0], points[-1], k)
+        return ends if k > 1 else np.array([(points[0] + points[-1]) / 2])
+    if init == "density":
+        return points[((np.arange(k) + 0.5) * len(points) / k).astype(np.int64)]
+    if init == "random":
+        return np.sort(np.random.default_rng(seed).choice(points, size=k, replace=False))
+    raise InputError("share.init", init, f"one of {', '.join(INITS)}")
+
+
+def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distinct values of sorted points, and how often each occurs."""
+    first = np.flatnonzero(np.diff(points, prepend=np.nan) != 0)
+    return points[first], np.diff(first, append=len(points)).astype(np.float64)
+
+
+def _binned(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and count of each filled bin of a fine histogram."""
+    counts, edges = np.histogram(values, HISTOGRAM_BINS)
+    sums, _ = np.histogram(values, edges, weights=values.astype(np.float64))
+    filled = counts > 0
+    return sums[filled] / counts[filled], counts[filled].astype(np.float64)
+
+
+def kmeans_1d(
+    values: ArrayLike, k: int, *, init: Init = "linear", iterations: int = 200, seed: int = 0
+) -> NDArray[np.float64]:
+    """At most k centroids of `values` by Lloyd's algorithm, ascending, none of them empty.
+
+    Minimises sum_i (values_i - c(i))^2 with c(i) the nearest centroid. On sorted points a cluster is a
+    range, so a round is one search for the k-1 midpoints and two differences of prefix sums: O(k log n).
+    Stops when no point changes its cluster, or after `iterations` rounds. A cluster that has no member
+    keeps its centroid meanwhile and is dropped at the end; where there are at most k distinct values,
+    they are the centroids. Above 4 million values their 65,536-bin histogram is clustered instead.
+
+    By hand: points 0, 1, 2, 8 from centroids 0 and 8 split at 4 into {0, 1, 2} and {8}.
+
+    >>> kmeans_1d([0, 1, 2, 8], 2).tolist()
+    [1.0, 8.0]
+    """
+    flat = np.asarray(values, dtype=np.float32).ravel()
+    check_finite(flat, "k-means")
+    if k < 1 or flat.size == 0:
+        raise InputError("k-means", f"k = {k} on {flat.size} values", "at least one cluster and one value")
+    if flat.size > HISTOGRAM_ABOVE:
+        points, weights = _binned(flat)
+        everything = points
+    else:
+        everything = np.sort(flat).astype(np.float64)
+        points, weights = _distinct(everything)
+    if len(points) <= k:
+        return points
+    start = initial_centroids(everything if init == "density" else points, k, init, seed)
+    return _lloyd(points, weights, start, iterations)
+
+
+def _lloyd(
+    points: NDArray[np.float64], weights: NDArray[np.float64], centroids: NDArray[np.float64], iterations: int
+) -> NDArray[np.float64]:
+    """Lloyd's rounds on sorted distinct `points` of `weights` copies each; filled centroids, sorted."""
+    mass = np.concatenate(([0.0], np.cumsum(weights)))
+    moment = np.concatenate(([0.0], np.cumsum(weights * points)))
+    edges = np.zeros(len(centroids) + 1, dtype=np.int64)
+    edges[-1] = len(points)
+    for _ in range(max(iterations, 1)):
+        cuts = np.searchsorted(points, (centroids[1:] + centroids[:-1]) / 2, side="right")
+        if np.array_equal(cuts, edges[1:-1]):
+            break
+        edges[1:-1] = cuts
+        low, high = edges[:-1], edges[1:]
+        count = mass[high] - mass[low]
+        filled = count > 0
+        mean = (moment[high] - moment[low])[filled] / count[filled]
+        # rounding of the prefix sums must not carry a mean out of its own range
+        centroids = centroids.copy()
+        centroids[filled] = np.clip(mean, points[low[filled]], points[high[filled] - 1])
+    return centroids[np.diff(edges) > 0]
+
+
+def _nearest(values: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Index of the nearest of the ascending `centroids`; a midpoint goes to the lower one."""
+    wide = centroids.astype(np.float64)
+    return np.searchsorted((wide[1:] + wide[:-1]) / 2, values, side="left")
+
+
+def share_weights(
+    values: ArrayLike, bits: int, *, init: Init = "linear", iterations: int = 200, seed: int = 0,
+    encoding: str = "relative5+huffman", where: str = "weights",
+) -> CodedTensor:  # fmt: skip
+    """Replace the nonzero `values` by at most 2^bits - 1 shared ones; zeros keep code 0.
+
+    The codebook is ascending behind its leading 0, and holds used values only. Raises InputError
+    (`where` names the tensor) for bits outside 1..16 or a value that is not finite.
+
+    >>> share_weights([[0.0, 1.0], [1.5, -2.0]], 2).codebook.tolist()
+    [0.0, -2.0, 1.0, 1.5]
+    >>> share_weights([[0.0, 1.0], [1.5, -2.0]], 1).codes.tolist()
+    [[0, 1], [1, 1]]
+    """
+    array = np.asarray(values, dtype=np.float32)
+    check_finite(array, where)
+    if not 1 <= bits <= 16:
+        raise InputError(f"{where}: bits", bits, "1 to 16 bits per shared weight")
+    codes = np.zeros(array.shape, dtype=np.uint16)
+    place = np.nonzero(array)
+    if len(place[0]) == 0:
+        return CodedTensor(codes, np.zeros(1, np.float32), bits, encoding)
+    remaining = array[place]
+    centroids = kmeans_1d(remaining, 2**bits - 1, init=init, iterations=iterations, seed=seed)
+    shared = np.unique(centroids.astype(np.float32))
+    nearest = _nearest(remaining, shared)
+    # a centroid of exactly 0 is code 0; values that none is nearest to, after rounding, are dropped
+    used = (np.bincount(nearest, minlength=len(shared)) > 0) & (shared != 0)
+    renumbered = np.where(used, np.cumsum(used), 0).astype(np.uint16)
+    codes[place] = renumbered[nearest]
+    codebook = np.concatenate((np.zeros(1, np.float32), shared[used]))
+    return CodedTensor(codes, codebook, bits, encoding)
+
+
+def squared_error(values: ArrayLike, coded: CodedTensor) -> float:
+    """Sum of squared differences between weights and their shared values."""
+    difference = np.asarray(values, dtype=np.float64) - coded.values
+    return float(np.vdot(difference, difference))
+
+
+def compress_without_training(
+    graph: Graph, density: float | Mapping[str, float] | None = None, bits: int | Mapping[str, int] | None = None,
+    *, init: Init = "linear", iterations: int = 200, seed: int = 0, encoding: str = "relative5+huffman",
+) -> Model:  # fmt: skip
+    """Prune by magnitude and share what remains, layer by layer, with no training in between.
+
+    `density` and `bits`: one value for all convolutions and matrix products, or by layer name or
+    pattern (see `prune.by_layer`). Without a density a layer keeps its weights as they are; without
+    bits it is pruned but not shared, and has no entry in the result's `coded`. Biases stay.
+    The result's accuracy is None: it is no longer known. Raises InputError for weights that are
+    missing or not finite, and for values out of range.
+
+    >>> from picojoule.models.build import GraphBuilder
+    >>> b = GraphBuilder("tiny", (1, 2)); _ = b.gemm("fc", 2, bias=False)
+    >>> graph = b.build().with_parameters({"fc.weight": np.array([[0.1, 1.0], [1.2, -2.0]], np.float32)})
+    >>> compress_without_training(graph, density=0.75, bits=2).coded["fc.weight"].values.tolist()
+    [[0.0, 1.0], [1.2000000476837158, -2.0]]
+    """
+    densities, widths = by_layer(graph, density), by_layer(graph, bits)
+    coded: dict[str, CodedTensor] = {}
+    values: dict[str, NDArray[np.float32]] = {}
+    for layer, name in weight_names(graph).items():
+        weights = known_values(graph, name)
+        if layer in densities:
+            kept = magnitude_mask(weights, densities[layer], where=f"tensor {name}")
+            weights = values[name] = np.where(kept, weights, np.float32(0))
+        if layer in widths:
+            coded[name] = share_weights(
+                weights, widths[layer], init=init, iterations=iterations, seed=seed, encoding=encoding,
+                where=f"tensor {name}",
+            )  # fmt: skip
+            values[name] = coded[name].values
+    return Model(graph.name, graph.with_parameters(values), coded)

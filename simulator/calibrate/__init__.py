@@ -1,0 +1,1 @@
+"""Fits of a target's factors to measurements."""

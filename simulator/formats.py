@@ -1,0 +1,185 @@
+"""Predicted size of a weight matrix in each storage format, in bits.
+
+Written apart from the encoders in models/codecs on purpose; a test holds the two together. With the
+exact structure of real weights the prediction equals the real stream (Huffman streams too: any optimal code has the same total length); with
+a density only, padding is the expectation over uniform random masks. All functions broadcast.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..models.errors import InputError
+from .structure import WeightStructure
+
+__all__ = [
+    "FormatSize", "bitmask_bits", "csr_bits", "dense_bits", "expected_relative_pads", "format_names",
+    "huffman_bits", "parse_format", "predict_size", "relative_bits",
+]  # fmt: skip
+
+EIE_ZERO_RUN_BITS = 4
+EIE_CODE_BITS = 4
+EIE_POINTER_BITS = 16
+EIE_N_PE = 64
+
+
+@dataclass(frozen=True)
+class FormatSize:
+    """Bits by section. `pads` counts padding entries, whose bits are inside values and indices."""
+
+    values_bits: float
+    indices_bits: float = 0
+    pointers_bits: float = 0
+    tables_bits: float = 0
+    pads: float = 0
+
+    @property
+    def total_bits(self) -> float:
+        return self.values_bits + self.indices_bits + self.pointers_bits + self.tables_bits
+
+
+def _width(largest: int) -> int:
+    """Bits that hold 0..largest, at least 1."""
+    return max(1, int(largest).bit_length())
+
+
+def dense_bits(elements: ArrayLike, value_bits: ArrayLike) -> NDArray[np.float64]:
+    """elements x value_bits.
+
+    >>> float(dense_bits(100, 8))
+    800.0
+    """
+    return np.asarray(elements, float) * np.asarray(value_bits, float)
+
+
+def bitmask_bits(elements: ArrayLike, nonzeros: ArrayLike, value_bits: ArrayLike) -> NDArray[np.float64]:
+    """One bit per element, then the non-zero values.
+
+    >>> float(bitmask_bits(100, 10, 8))
+    180.0
+    """
+    return np.asarray(elements, float) + np.asarray(nonzeros, float) * np.asarray(value_bits, float)
+
+
+def csr_bits(
+    rows: ArrayLike, nonzeros: ArrayLike, value_bits: ArrayLike, index_bits: ArrayLike, pointer_bits: ArrayLike
+) -> NDArray[np.float64]:
+    """Compressed sparse rows: nonzeros x (value + column index) + (rows + 1) x row pointer.
+
+    >>> float(csr_bits(10, 20, 32, 32, 32))
+    1632.0
+    """
+    each = np.asarray(value_bits, float) + np.asarray(index_bits, float)
+    return np.asarray(nonzeros, float) * each + (np.asarray(rows, float) + 1.0) * np.asarray(pointer_bits, float)
+
+
+def relative_bits(
+    nonzeros: ArrayLike, pads: ArrayLike, value_bits: ArrayLike, index_bits: ArrayLike
+) -> NDArray[np.float64]:
+    """(nonzeros + padding entries) x (value + gap): Han et al., ICLR 2016, section 2.
+
+    >>> float(relative_bits(100, 5, 6, 5))
+    1155.0
+    """
+    return (np.asarray(nonzeros, float) + np.asarray(pads, float)) * (
+        np.asarray(value_bits, float) + np.asarray(index_bits, float)
+    )
+
+
+def expected_relative_pads(elements: ArrayLike, nonzeros: ArrayLike, index_bits: int) -> NDArray[np.float64]:
+    """Padding entries expected for a uniform random mask: nonzeros q^(2^b) / (1 - q^(2^b)), q = 1 - density.
+
+    Zero runs of a random mask are geometric, so floor(run / 2^b) has this mean.
+
+    >>> round(float(expected_relative_pads(235200, 18816, 5)))
+    1403
+    """
+    elements, nonzeros = np.asarray(elements, float), np.asarray(nonzeros, float)
+    long_run = (1 - nonzeros / elements) ** (2.0**index_bits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(nonzeros > 0, nonzeros * long_run / (1 - long_run), 0.0)
+
+
+def huffman_bits(histogram: NDArray[np.int64]) -> int:
+    """Total length of an optimal prefix code over `histogram`, table excluded.
+
+    The sum of all merged weights of Huffman's construction (1952); a lone symbol costs one bit each.
+    Between n H and n (H + p1 + 0.086) for entropy H and a most frequent symbol of probability p1
+    (Gallager, IEEE Trans. Inf. Theory 24, 1978).
+
+    >>> huffman_bits(np.array([5, 2, 1, 1]))
+    15
+    """
+    heap = [int(count) for count in histogram if count > 0]
+    if len(heap) == 1:
+        return heap[0]
+    heapq.heapify(heap)
+    total = 0
+    while len(heap) > 1:
+        merged = heapq.heappop(heap) + heapq.heappop(heap)
+        heapq.heappush(heap, merged)
+        total += merged
+    return total
+
+
+def format_names() -> list[str]:
+    """Every storage format by name; `relative{b}` for b from 1 to 16, some with `+huffman`."""
+    return ["dense", "bitmask", "csr", "relative4", "relative5", "relative8", "relative5+huffman", "eie_csc4"]
+
+
+def parse_format(name: str) -> tuple[str, int, bool]:
+    """(family, index bits, Huffman?) of a format's name.
+
+    >>> parse_format("relative5+huffman")
+    ('relative', 5, True)
+    """
+    match = re.fullmatch(r"(dense|bitmask|csr|eie_csc4|relative([1-9]|1[0-6]))(\+huffman)?", name)
+    if not match or (match[3] and not match[2]):
+        raise InputError("--format", name, f"one of {', '.join(format_names())} (relative1 to relative16)")
+    return ("relative", int(match[2]), bool(match[3])) if match[2] else (match[1], 0, False)
+
+
+def _huffman_size(structure: WeightStructure, value_bits: int, index_bits: int, pads: int) -> FormatSize:
+    codes = structure.code_histogram
+    if codes is None:
+        values, value_table = (structure.nonzeros + pads) * float(value_bits), 0.0
+    else:
+        with_pads = codes.copy()
+        with_pads[0] += pads
+        values, value_table = float(huffman_bits(with_pads)), table_bits(len(with_pads))
+    gaps = structure.relative_symbols(index_bits)
+    indices = float(huffman_bits(gaps))
+    return FormatSize(values, indices, 0, value_table + table_bits(len(gaps)), pads)
+
+
+def table_bits(symbols: int) -> float:
+    """A canonical Huffman table is its code lengths: 5 bits a symbol (docs/pico-format.md)."""
+    return 5.0 * symbols
+
+
+def predict_size(name: str, structure: WeightStructure, value_bits: int) -> FormatSize:
+    """Predicted bits of one layer's weights in format `name`, codebook and biases not included."""
+    family, index_bits, huffman = parse_format(name)
+    count = structure.nonzeros
+    if family == "dense":
+        return FormatSize(float(dense_bits(structure.elements, value_bits)))
+    if family == "bitmask":
+        return FormatSize(count * float(value_bits), float(structure.elements))
+    if family == "csr":
+        column, pointer = _width(structure.columns - 1), _width(count)
+        return FormatSize(count * float(value_bits), count * float(column), (structure.rows + 1.0) * pointer)
+    if family == "eie_csc4":
+        entries = int(structure.interleaved_entries(EIE_N_PE, EIE_ZERO_RUN_BITS).sum())
+        pointers = EIE_N_PE * (structure.columns + 1.0) * EIE_POINTER_BITS
+        return FormatSize(
+            entries * float(EIE_CODE_BITS), entries * float(EIE_ZERO_RUN_BITS), pointers, 0, entries - count
+        )
+    pads = structure.relative_pads(index_bits)
+    if huffman:
+        return _huffman_size(structure, value_bits, index_bits, pads)
+    return FormatSize((count + pads) * float(value_bits), (count + pads) * float(index_bits), 0, 0, pads)

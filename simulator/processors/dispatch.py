@@ -1,0 +1,29 @@
+"""cost(workload, target): the one verb of the simulator."""
+
+from __future__ import annotations
+
+from ..cost import Cost
+from ..target import AccessEnergyTarget, EieTarget, RooflineTarget, Target
+from ..workload import Workload
+from .access_energy import access_energy_cost
+from .eie_chip import eie_cost
+from .roofline import roofline_cost
+
+__all__ = ["ENERGY_LEVELS", "RESIDENCIES", "cost"]
+
+ENERGY_LEVELS = ("low", "default", "high")
+RESIDENCIES = ("warm", "cold")
+
+
+def cost(workload: Workload, target: Target, *, energy: str = "default", residency: str = "warm") -> Cost:
+    """Energy, time and traffic of `workload` on `target`.
+
+    `energy` chooses low, default or high values where a source gives a range; `residency` says whether
+    weights that fit on chip stay there between inferences ("warm") or nothing does ("cold").
+    """
+    if isinstance(target, EieTarget):
+        return eie_cost(workload, target)
+    if isinstance(target, AccessEnergyTarget):
+        return access_energy_cost(workload, target, energy=energy, residency=residency)
+    assert isinstance(target, RooflineTarget)
+    return roofline_cost(workload, target, energy=energy, residency=residency)

@@ -1,0 +1,222 @@
+"""CPUs and GPUs: overhead, a roofline with one efficiency per kernel class, and platform power.
+
+Fully connected layers for now. A kernel executes one format; what it does not execute is decoded to
+it when the weights are loaded, so it saves file and load bytes and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cost import Component, Cost, Formula, Quantity, Term, Traffic, Unmodelled
+from ..formats import csr_bits, dense_bits, parse_format
+from ..target import Constant, Kernel, Memory, RooflineTarget
+from ..workload import Workload
+
+__all__ = ["FORMULAS", "KernelTime", "kernel_time", "roofline_cost"]
+
+Array = NDArray[np.float64]
+SOURCE = "Williams et al., Roofline, CACM 2009"
+
+OVERHEAD = Formula("roofline.overhead", "one call of the kernel per layer and batch", "fitted to the target's measurements",
+                   "R1: the same overhead for every kernel")  # fmt: skip
+BOUND = Formula("roofline.bound", "max(products / peak, bits / bandwidth) / efficiency(kernel)", SOURCE,
+                "R2: one efficiency per kernel class, from published times; weights and activations move once per batch")  # fmt: skip
+TOTAL = Formula("roofline.static_energy", "power(kernel) x time - what the other components take",
+                "Han et al., ICLR 2016, Table 9 (platform power)",
+                "R3: total = platform power x time; its split over components is assumed, the rest is called static")  # fmt: skip
+SPLIT = Formula("roofline.component_energy", "operations or bits x energy each, at most power x time in all",
+                "per-operation energies of the target", TOTAL.assumption)  # fmt: skip
+FORMULAS = (OVERHEAD, BOUND, SPLIT, TOTAL)
+
+
+@dataclass(frozen=True, eq=False)
+class KernelTime:
+    """Time of every layer under one kernel, and what it moved and multiplied; inf where it cannot run."""
+
+    kernel: Kernel
+    compute_s: Array
+    memory_s: Array
+    total_s: Array
+    performed: Array
+    weight_bits: Array
+
+
+def _memory(target: RooflineTarget, component: str) -> Memory:
+    return next(memory for memory in target.memories if memory.component == component)
+
+
+def kernel_time(
+    workload: Workload, target: RooflineTarget, kernel: Kernel, efficiency: float | None = None
+) -> KernelTime:
+    """time = overhead + max(products / peak, bits / bandwidth) / efficiency, per layer and batch."""
+    runs = np.array([kind in kernel.layers for kind in workload.kinds])
+    batches = workload.products_per_weight
+    runs &= (batches >= kernel.min_batch) & (batches <= (kernel.max_batch or np.inf))
+    if kernel.format == "dense":
+        performed = workload.macs
+        weight_bits = dense_bits(workload.weight_elements, target.value_bits)
+    else:
+        performed = workload.macs * workload.density
+        weight_bits = csr_bits(
+            workload.weight_rows, workload.weight_nonzeros, target.value_bits, target.index_bits, target.index_bits
+        )
+    moved = weight_bits + workload.bias_bits + (workload.input_elements + workload.output_elements) * target.value_bits
+    bandwidth = _memory(target, "dram").bandwidth_bits_per_s
+    assert bandwidth is not None
+    share_of_roof = kernel.efficiency.value if efficiency is None else efficiency
+    compute_s = performed / target.peak_macs_per_s.value / share_of_roof
+    memory_s = moved / bandwidth.value / share_of_roof
+    total = np.where(runs, target.overhead_s.value + np.maximum(compute_s, memory_s), np.inf)
+    return KernelTime(kernel, compute_s, memory_s, total, performed, weight_bits)
+
+
+def _pick(times: list[KernelTime], field: str, chosen: NDArray[np.intp]) -> Array:
+    return np.take_along_axis(np.stack([getattr(t, field) for t in times]), chosen[None], axis=0)[0]
+
+
+def _constants(kernels: tuple[Kernel, ...], chosen: NDArray[np.intp], field: str) -> Array:
+    return np.array([getattr(kernel, field).value for kernel in kernels])[chosen]
+
+
+def _candidates(workload: Workload, target: RooflineTarget) -> list[KernelTime]:
+    """A storage format asked for that some kernel executes is what runs; otherwise the choice is free."""
+    family = parse_format(workload.storage_asked)[0] if workload.storage_asked else ""
+    kernels = [kernel for kernel in target.kernels if kernel.format == family] or target.kernels
+    return [kernel_time(workload, target, kernel) for kernel in kernels]
+
+
+def roofline_cost(workload: Workload, target: RooflineTarget, *, energy: str, residency: str) -> Cost:
+    """Cost on a CPU or GPU; each layer runs the fastest kernel that executes its format."""
+    times = _candidates(workload, target)
+    chosen = np.argmin(np.stack([time.total_s for time in times]), axis=0)
+    total_s = _pick(times, "total_s", chosen)
+    ran = np.isfinite(total_s)
+    total_s = np.where(ran, total_s, 0.0)
+    compute_s, memory_s = (np.where(ran, _pick(times, name, chosen), 0.0) for name in ("compute_s", "memory_s"))
+    performed = np.where(ran, _pick(times, "performed", chosen), 0.0)
+    stored = np.where(ran, _pick(times, "weight_bits", chosen) + workload.bias_bits, 0.0)
+    llc = _memory(target, "sram")
+    capacity = llc.capacity_bits.value if llc.capacity_bits else 0.0
+    resident = (residency == "warm") & (stored.sum(axis=-1, keepdims=True) <= capacity)
+    traffic = _traffic(workload, target, stored, ran, resident)
+    terms = _terms(workload, target, times, chosen, ran, total_s, compute_s, memory_s, performed, traffic, energy)
+    roof = np.where(compute_s >= memory_s, "compute", np.where(resident, llc.name, "dram"))
+    bound = np.where(np.maximum(compute_s, memory_s) >= target.overhead_s.value, roof, "overhead")
+    load_bits, load_s, load_pj = _load(workload, target, times, chosen, ran)
+    formats = np.array([time.kernel.format for time in times])
+    lies = load_bits if workload.storage_asked else stored
+    return Cost(
+        workload, target, terms, traffic, executed=np.where(ran, formats[chosen], ""), bound_by=np.where(ran, bound, ""),
+        macs_performed=performed, macs_gated=np.zeros_like(performed), stored_bits=lies, load_bits=load_bits,
+        overflow_bits=np.zeros(stored.shape[:-1]), unmodelled=_unmodelled(workload, target, ran), assumptions=_assumptions(workload, target, bool(np.any(resident))),
+        load_time_s=load_s, load_energy_pj=load_pj,
+    )  # fmt: skip
+
+
+def _traffic(
+    workload: Workload, target: RooflineTarget, stored: Array, ran: NDArray[np.bool_], resident: NDArray[np.bool_]
+) -> tuple[Traffic, ...]:
+    """Everything passes the last-level cache; what is not resident also comes from DRAM."""
+    zero = np.zeros_like(stored)
+    inputs = np.where(ran, workload.input_elements * target.value_bits, 0.0) + zero
+    outputs = np.where(ran, workload.output_elements * target.value_bits, 0.0) + zero
+    llc, dram = _memory(target, "sram").name, _memory(target, "dram").name
+    moves = []
+    for level, share in ((llc, 1.0), (dram, np.where(resident, 0.0, 1.0))):
+        moves += [Traffic(level, "weight", stored * share, zero), Traffic(level, "input", inputs * share, zero),
+                  Traffic(level, "output", zero, outputs * share)]  # fmt: skip
+    return tuple(moves)
+
+
+def _terms(
+    workload: Workload, target: RooflineTarget, times: list[KernelTime], chosen: NDArray[np.intp], ran: NDArray[np.bool_],
+    total_s: Array, compute_s: Array, memory_s: Array, performed: Array, traffic: tuple[Traffic, ...], energy: str,
+) -> tuple[Term, ...]:  # fmt: skip
+    def known(name: str, constant: Constant, unit: str) -> Quantity:
+        return Quantity(name, constant.at(energy), unit, constant.source, constant.status)
+
+    kernels = tuple(time.kernel for time in times)
+    overhead = np.where(ran, target.overhead_s.value, 0.0)
+    efficiency = Quantity(
+        "efficiency",
+        _constants(kernels, chosen, "efficiency"),
+        "1",
+        kernels[0].efficiency.source,
+        kernels[0].efficiency.status,
+    )
+    power = _constants(kernels, chosen, "power_w")
+    budget_pj = np.where(ran, power, 0.0) * total_s * 1e12
+    parts: list[tuple[Component, Array, tuple[Quantity, ...]]] = []
+    parts.append(("mac", performed * target.mac_energy_pj.at(energy),
+                  (Quantity("products", performed, "1"), known("mac_energy", target.mac_energy_pj, "pJ"))))  # fmt: skip
+    for memory in target.memories:
+        if memory.access_pj_per_bit is None:
+            continue
+        bits = sum((m.read_bits + m.write_bits for m in traffic if m.level == memory.name), np.zeros_like(performed))
+        constant = memory.access_pj_per_bit
+        parts.append((memory.component, bits * constant.at(energy),
+                      (Quantity(f"{memory.name}_bits", bits, "bit"), known(f"{memory.name}_energy", constant, "pJ/bit"))))  # fmt: skip
+    claimed = sum((value for _, value, _ in parts), np.zeros_like(performed))
+    scale = np.minimum(1.0, np.divide(budget_pj, claimed, out=np.ones_like(claimed), where=claimed > 0))
+    limit = Quantity("scale_to_budget", scale, "1")
+    split = tuple(Term(SPLIT, component, value * scale, (*inputs, limit)) for component, value, inputs in parts)
+    power_inputs = (
+        Quantity("power", power, "W", kernels[0].power_w.source, kernels[0].power_w.status),
+        Quantity("time", total_s, "s"),
+        Quantity("others", claimed * scale, "pJ"),
+    )
+    return (
+        Term(OVERHEAD, "time", overhead, (known("overhead", target.overhead_s, "s"),)),
+        Term(
+            BOUND,
+            "time",
+            total_s - overhead,
+            (Quantity("compute", compute_s, "s"), Quantity("memory", memory_s, "s"), efficiency),
+        ),
+        *split,
+        Term(TOTAL, "static", budget_pj - claimed * scale, power_inputs),
+    )
+
+
+def _load(
+    workload: Workload,
+    target: RooflineTarget,
+    times: list[KernelTime],
+    chosen: NDArray[np.intp],
+    ran: NDArray[np.bool_],
+) -> tuple[Array, Array, Array]:
+    """Bits loaded once by layer, and by design the time and energy to decode what the kernel does not execute."""
+    shape = np.broadcast_shapes(workload.storage_bits.shape, chosen.shape)
+    bits = np.where(ran & (workload.weight_elements > 0), workload.storage_bits + workload.codebook_and_bias_bits, 0.0)
+    family = np.broadcast_to(np.vectorize(lambda name: parse_format(name)[0] if name else "")(workload.storage), shape)
+    coded = np.broadcast_to(np.char.endswith(workload.storage, "+huffman"), shape)
+    executed = np.array([time.kernel.format for time in times])[chosen]
+    ready = (family == executed) & ~coded & (workload.weight_bits >= target.value_bits)
+    symbols = np.where(ready | ~ran, 0.0, workload.storage_entries) * np.where(coded, 2.0, 1.0)
+    seconds = symbols * target.decode_s_per_symbol.value
+    power = _constants(tuple(time.kernel for time in times), chosen, "power_w")
+    return bits, seconds.sum(axis=-1), (seconds * power).sum(axis=-1) * 1e12
+
+
+def _unmodelled(workload: Workload, target: RooflineTarget, ran: NDArray[np.bool_]) -> tuple[Unmodelled, ...]:
+    reason = f"no kernel of {target.name} for this kind of layer"
+    pairs = zip(workload.names, workload.kinds, ran, strict=True)
+    return tuple(Unmodelled(name, kind, reason) for name, kind, can in pairs if not can)
+
+
+def _assumptions(workload: Workload, target: RooflineTarget, resident: bool) -> tuple[str, ...]:
+    said = [OVERHEAD.assumption, BOUND.assumption, TOTAL.assumption]
+    narrow = (workload.weight_bits < target.value_bits) & (workload.weight_elements > 0)
+    if narrow.any():
+        said.append(
+            f"R4: every kernel here computes on {target.value_bits}-bit values; fewer bits save file and load bytes only"
+        )
+    if resident:
+        said.append(
+            f"R5: the weights fit the {_memory(target, 'sram').name} and stay there; time uses the fitted memory rate all the same"
+        )
+    return tuple(said)

@@ -1,0 +1,117 @@
+"""Where the non-zero weights of one layer lie: all that formats and sparse hardware need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["WeightStructure", "random_structure", "structure_of"]
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightStructure:
+    """Sorted flat positions of the non-zeros of a rows x columns matrix (outputs x inputs, C order).
+
+    `basis` is "exact" for real weights, "statistical" for a uniform random mask of a given density.
+    `code_histogram[i]` counts code i among the non-zeros (index 0 unused); None where values are unknown.
+    """
+
+    rows: int
+    columns: int
+    positions: Ints
+    basis: str
+    code_histogram: Ints | None = None
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def nonzeros(self) -> int:
+        return len(self.positions)
+
+    @cached_property
+    def zero_runs(self) -> Ints:
+        """Zeros skipped before each non-zero of the flattened layer, shape [nonzeros]."""
+        return np.diff(self.positions, prepend=np.int64(-1)) - 1
+
+    def relative_pads(self, index_bits: int) -> int:
+        """Padding entries of `relative{b}`: sum of floor(run / 2^b).
+
+        >>> WeightStructure(1, 40, np.array([3, 39]), "exact").relative_pads(5)
+        1
+        """
+        return int((self.zero_runs >> index_bits).sum())
+
+    def relative_symbols(self, index_bits: int) -> Ints:
+        """Histogram of the index stream of `relative{b}`, padding included, shape [2^b]."""
+        histogram = np.bincount(self.zero_runs & (2**index_bits - 1), minlength=2**index_bits)
+        histogram[-1] += self.relative_pads(index_bits)
+        return histogram
+
+    def interleaved_entries(self, n_pe: int, zero_run_bits: int, columns: Ints | None = None) -> Ints:
+        """Entries of each column on each PE in EIE's format, padding included, shape [columns, n_pe].
+
+        Row i lies on PE i mod n_pe; a run of zeros longer than 2^bits - 1 costs one padding entry for
+        each 2^bits zeros, and restarts at every column (Han et al., ISCA 2016, section III-B).
+        `columns` (sorted) keeps only these columns.
+
+        >>> s = WeightStructure(23, 1, np.array([2, 3, 22]), "exact")
+        >>> s.interleaved_entries(1, 4).tolist()
+        [[4]]
+        """
+        row, column = np.divmod(self.positions, self.columns)
+        count = self.columns
+        if columns is not None:
+            place = np.full(self.columns, -1)
+            place[columns] = np.arange(len(columns))
+            kept = place[column] >= 0
+            row, column, count = row[kept], place[column[kept]], len(columns)
+        local, pe = np.divmod(row, n_pe)
+        per_pe = -(-self.rows // n_pe)
+        cell, local = np.divmod(np.sort((column * n_pe + pe) * per_pe + local), per_pe)
+        first = np.diff(cell, prepend=-1) != 0
+        run = np.where(first, local, np.diff(local, prepend=0) - 1)
+        weights = 1 + (run >> zero_run_bits)
+        return np.bincount(cell, weights=weights, minlength=count * n_pe).astype(np.int64).reshape(count, n_pe)
+
+    def effectual_macs(self, active_columns: NDArray[np.bool_]) -> int:
+        """Products whose weight and input are both non-zero, for one input vector."""
+        return int(np.count_nonzero(active_columns[self.positions % self.columns]))
+
+
+def structure_of(mask: NDArray[np.generic], code_histogram: Ints | None = None) -> WeightStructure:
+    """The structure of a real weight matrix [rows, columns]; non-zero entries count."""
+    rows, columns = mask.shape
+    return WeightStructure(rows, columns, np.flatnonzero(mask), "exact", code_histogram)
+
+
+def random_structure(rows: int, columns: int, nonzeros: int, seed: int) -> WeightStructure:
+    """A uniform random mask with exactly `nonzeros` ones.
+
+    Gaps between ones are drawn geometrically at a slightly higher density, then the surplus is
+    removed at random: given their number, the positions are uniform, and memory is O(nonzeros).
+
+    >>> random_structure(100, 50, 400, seed=1).nonzeros
+    400
+    """
+    elements = rows * columns
+    if nonzeros >= elements:
+        return WeightStructure(rows, columns, np.arange(elements), "statistical")
+    rng = np.random.default_rng(seed)
+    positions = np.empty(0, np.int64)
+    surplus = 4 * np.sqrt(nonzeros) + 8
+    while len(positions) < nonzeros:
+        density = min(1.0, (nonzeros + surplus) / elements)
+        draws = int(nonzeros + 2 * surplus)
+        positions = np.cumsum(rng.geometric(density, draws)) - 1
+        positions = positions[positions < elements]
+        surplus *= 2
+    keep = np.ones(len(positions), bool)
+    keep[rng.choice(len(positions), len(positions) - nonzeros, replace=False)] = False
+    return WeightStructure(rows, columns, positions[keep], "statistical")

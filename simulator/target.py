@@ -1,0 +1,275 @@
+"""A piece of hardware, as a TOML file describes it. Every number carries a source and a status.
+
+Three kinds of cost model read a target, named by its `model` key:
+
+- `roofline` (CPU, GPU): kernels with one efficiency each over a peak and a bandwidth, platform power;
+- `eie`: the sparse accelerator of Han et al., ISCA 2016, from its component powers;
+- `access-energy`: energy per operation and per access, no clock (Horowitz, ISSCC 2014).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..models.errors import TargetError
+from ..models.files import read_bytes
+from . import targets
+
+__all__ = [
+    "AccessEnergyTarget", "Constant", "EieTarget", "Interval", "Kernel", "MacEnergy", "Memory",
+    "RooflineTarget", "Target", "load_target", "parse_target", "target_names",
+]  # fmt: skip
+
+Status = Literal["measured", "published", "derived", "assumed"]
+Positive = Annotated[float, Meta(gt=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
+Format = Annotated[str, Meta(pattern=r"^(dense|bitmask|csr|eie_csc4|relative([1-9]|1[0-6]))$")]
+TARGET_LIMIT_BYTES = 1 << 20
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Frozen, and refusing keys it does not know."""
+
+
+class Constant(_Struct, frozen=True, kw_only=True):
+    """One number with its origin; the unit is in the name of the field that holds it."""
+
+    value: Positive
+    source: str
+    status: Status
+    low: Positive | None = None
+    high: Positive | None = None
+    note: str = ""
+
+    def at(self, level: str) -> float:
+        """The value at `low`, `default` or `high`; the default where no range is given."""
+        chosen = {"low": self.low, "high": self.high}.get(level)
+        return self.value if chosen is None else chosen
+
+
+class Interval(_Struct, frozen=True, kw_only=True):
+    """Measured over predicted, as quantiles of the out-of-fold residuals of `validate`."""
+
+    level: Fraction
+    latency_ratio: tuple[Positive, Positive]
+    energy_ratio: tuple[Positive, Positive]
+    n: Count
+    basis: str
+
+
+class Memory(_Struct, frozen=True, kw_only=True):
+    """One level. `capacity_bits` may be left out (unbounded), `bandwidth_bits_per_s` too (unlimited)."""
+
+    name: Name
+    component: Literal["sram", "dram"]
+    capacity_bits: Constant | None = None
+    bandwidth_bits_per_s: Constant | None = None
+    access_pj_per_bit: Constant | None = None
+
+
+class Kernel(_Struct, frozen=True, kw_only=True):
+    """A routine: which layers and formats it executes, how close to the roofline, at what power."""
+
+    name: Name
+    layers: tuple[Literal["gemm", "conv"], ...]
+    format: Literal["dense", "csr"]
+    min_batch: Count = 1
+    max_batch: Count | None = None
+    efficiency: Constant
+    power_w: Constant
+
+
+class MacEnergy(_Struct, frozen=True, kw_only=True):
+    """Energy of one multiply-accumulate of `bits`-wide operands."""
+
+    bits: Count
+    arithmetic: Literal["int", "float"]
+    energy_pj: Constant
+
+
+class _Target(_Struct, frozen=True, kw_only=True):
+    schema: Literal[1]
+    name: Name
+    title: str
+    kind: Literal["cpu", "gpu", "mcu", "accelerator", "view"]
+    scope: str
+    sources: dict[str, str]
+    executes: tuple[Format, ...]
+    aliases: tuple[Name, ...] = ()
+    node_nm: Constant | None = None
+    interval: Interval | None = None
+    notes: tuple[str, ...] = ()
+
+
+class RooflineTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="roofline"):
+    """time = overhead + max(MACs / peak, bits / bandwidth) / efficiency(kernel); energy = power x time."""
+
+    peak_macs_per_s: Constant
+    value_bits: Count
+    index_bits: Count
+    overhead_s: Constant
+    decode_s_per_symbol: Constant
+    mac_energy_pj: Constant
+    memories: tuple[Memory, ...]
+    kernels: tuple[Kernel, ...]
+
+
+class EieTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="eie"):
+    """64 processing elements over interleaved, compressed columns."""
+
+    clock_hz: Constant
+    n_pe: Count
+    fifo_depth: Count
+    max_codes: Count
+    zero_run_bits: Count
+    entry_bits: Count
+    pointer_bits: Count
+    activation_bits: Count
+    spmat_bits_per_pe: Constant
+    pointer_memory_bits_per_pe: Constant
+    activation_register_words: Constant
+    spmat_width_bits: Constant
+    pe_power_w: dict[Name, Constant]
+    shared_power_w: dict[Name, Constant]
+    power_component: dict[Name, Literal["mac", "sram", "noc", "static"]]
+
+    @property
+    def power_w(self) -> dict[str, float]:
+        """Power of the whole chip by component: n_pe times one PE's, and what the PEs share."""
+        per_pe = {name: self.n_pe * constant.value for name, constant in self.pe_power_w.items()}
+        return per_pe | {name: constant.value for name, constant in self.shared_power_w.items()}
+
+
+class AccessEnergyTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="access-energy"):
+    """Energy per operation and access only; latency is not modelled."""
+
+    mac_energies: tuple[MacEnergy, ...]
+    add_energies: tuple[MacEnergy, ...]
+    memories: tuple[Memory, ...]
+
+
+Target = RooflineTarget | EieTarget | AccessEnergyTarget
+
+
+def _at(document: object, path: str) -> object:
+    """The value at a msgspec path such as `$.memories[1].capacity_bits`, if it is there."""
+    here = document
+    for part in path.removeprefix("$").replace("[", ".[").split("."):
+        if not part:
+            continue
+        try:
+            here = here[int(part[1:-1])] if part.startswith("[") else here[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return "nothing there"
+    return here
+
+
+def _explain(error: msgspec.ValidationError, document: object, where: str) -> TargetError:
+    text, _, path = str(error).partition(" - at `")
+    path = path.rstrip("`") or "$"
+    field = path.removeprefix("$").lstrip(".")
+    if text.startswith("Object contains unknown field"):
+        unknown = text.split("`")[1]
+        return TargetError(f"{where}: {field + '.' if field else ''}{unknown}", "a key nobody knows", "a known key",
+                           "see: picojoule targets new FILE")  # fmt: skip
+    if text.startswith("Object missing required field"):
+        missing = text.split("`")[1]
+        return TargetError(f"{where}: {field + '.' if field else ''}{missing}", "nothing", "a value",
+                           "every number needs value, source and status")  # fmt: skip
+    wanted = text.split(", got")[0].removeprefix("Expected ").removeprefix("Invalid ")
+    return TargetError(f"{where}: {field or 'document'}", _at(document, path), wanted)
+
+
+def _constants(node: object, path: str = "") -> Iterator[tuple[str, Constant]]:
+    if isinstance(node, Constant):
+        yield path, node
+    elif isinstance(node, msgspec.Struct):
+        for name in node.__struct_fields__:
+            yield from _constants(getattr(node, name), f"{path}.{name}" if path else name)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield from _constants(value, f"{path}.{name}")
+    elif isinstance(node, tuple):
+        for place, value in enumerate(node):
+            yield from _constants(value, f"{path}[{place}]")
+
+
+def _check(target: Target, where: str) -> None:
+    """Rules that a type cannot say."""
+    for path, constant in _constants(target):
+        if constant.source not in target.sources:
+            raise TargetError(
+                f"{where}: {path}.source", constant.source, f"a key of [sources]: {', '.join(target.sources)}"
+            )
+        low, high = constant.low or constant.value, constant.high or constant.value
+        if not low <= constant.value <= high < float("inf"):
+            raise TargetError(f"{where}: {path}", f"{low}, {constant.value}, {high}", "low <= value <= high, finite")
+    groups = {"memories": [], "kernels": []}
+    for field in groups:
+        names = [item.name for item in getattr(target, field, ())]
+        for name in names:
+            if names.count(name) > 1:
+                raise TargetError(f"{where}: {field}", f"two entries named {name!r}", "unique names")
+    if isinstance(target, EieTarget) and set(target.power_w) != set(target.power_component):
+        raise TargetError(
+            f"{where}: power_component",
+            sorted(target.power_component),
+            f"the names of the powers: {sorted(target.power_w)}",
+        )
+    if isinstance(target, RooflineTarget):
+        for kernel in target.kernels:
+            if kernel.efficiency.value > 1 or kernel.format not in target.executes:
+                raise TargetError(f"{where}: kernel {kernel.name}", f"efficiency {kernel.efficiency.value}, format {kernel.format}",
+                                  "an efficiency of at most 1 and a format in `executes`")  # fmt: skip
+
+
+def parse_target(content: bytes, where: str) -> Target:
+    """A Target from the text of a TOML file; raises TargetError with the field's path."""
+    try:
+        document = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TargetError(where, str(error), "a TOML file", "see: picojoule targets new FILE") from None
+    try:
+        target = msgspec.convert(document, Target)
+    except msgspec.ValidationError as error:
+        raise _explain(error, document, where) from None
+    _check(target, where)
+    return target
+
+
+@cache
+def _shipped() -> dict[str, Target]:
+    folder = resources.files(targets)
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    parsed = [parse_target(file.read_bytes(), file.name) for file in files]
+    return {target.name: target for target in parsed}
+
+
+def target_names() -> list[str]:
+    """Names of the targets that ship with the package."""
+    return sorted(_shipped())
+
+
+def load_target(name_or_path: str) -> Target:
+    """A shipped target by name or alias, or one described in a TOML file of the user's."""
+    if name_or_path.endswith(".toml"):
+        content = read_bytes(name_or_path, limit_bytes=TARGET_LIMIT_BYTES, what="a target in TOML")
+        return parse_target(content, Path(name_or_path).name)
+    direct = resources.files(targets).joinpath(f"{name_or_path}.toml")
+    if Path(name_or_path).name == name_or_path and direct.is_file():
+        return parse_target(direct.read_bytes(), direct.name)
+    for target in _shipped().values():
+        if name_or_path == target.name or name_or_path in target.aliases:
+            return target
+    raise TargetError("--target", name_or_path, f"one of {', '.join(target_names())}, or a .toml file",
+                      "see: picojoule targets")  # fmt: skip

@@ -8,73 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .explain import explain_terms
 from .target import Target
+from .terms import COMPONENTS, Term, Traffic, Unmodelled
 from .workload import Workload
 
-__all__ = ["COMPONENTS", "Cost", "Formula", "Quantity", "Term", "Traffic", "Unmodelled"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Cost"]
 
 Array = NDArray[np.float64]
-Component = Literal["mac", "sram", "dram", "noc", "static", "time"]
-COMPONENTS: tuple[Component, ...] = ("mac", "sram", "dram", "noc", "static")
-
-
-@dataclass(frozen=True)
-class Formula:
-    """An equation by id: what `explain` prints, where it comes from, which assumption it rests on."""
-
-    id: str
-    equation: str
-    source: str
-    assumption: str
-
-
-@dataclass(frozen=True, eq=False)
-class Quantity:
-    """A named input of a term; `source` and `status` are set for constants of the target."""
-
-    name: str
-    value: Array | float
-    unit: str
-    source: str = ""
-    status: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """One addend: energy in pJ by component, or time in seconds (component "time")."""
-
-    formula: Formula
-    component: Component
-    value: Array
-    inputs: tuple[Quantity, ...]
-
-    @property
-    def metric(self) -> str:
-        return "latency_s" if self.component == "time" else "energy_pj"
-
-
-@dataclass(frozen=True, eq=False)
-class Traffic:
-    """Bits that one operand moves to and from one memory level, per batch."""
-
-    level: str
-    operand: Literal["weight", "input", "output"]
-    read_bits: Array
-    write_bits: Array
-
-
-@dataclass(frozen=True)
-class Unmodelled:
-    """A layer whose cost is not in the totals, and why."""
-
-    layer: str
-    kind: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,3 +91,102 @@ class Cost:
     @property
     def partial(self) -> bool:
         return bool(self.unmodelled)
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Totals for one batch, by the names of the command line's JSON; numbers, or arrays by design."""
+        w, batch = self.workload, self.workload.batch
+        energy, latency = self.energy_pj.sum(axis=-1), self.latency_s.sum(axis=-1)
+        known = self.has_latency
+        out = {
+            "energy_pj": energy,
+            "latency_s": latency if known else None,
+            "energy_pj_per_inference": energy / batch,
+            "latency_s_per_inference": latency / batch if known else None,
+            "macs": w.macs.sum(axis=-1),
+            "macs_performed": self.macs_performed.sum(axis=-1),
+            "macs_gated": self.macs_gated.sum(axis=-1),
+            "weight_bytes": _bytes(self.stored_bits.sum(axis=-1)),
+            "file_bytes": w.file_bytes,
+            "dram_bytes": _bytes(self.dram_bits.sum(axis=-1)),
+            "load_bytes": _bytes(self.load_bits.sum(axis=-1)),
+            "load_latency_s": self.load_time_s if known else None,
+            "load_energy_pj": self.load_energy_pj,
+            "peak_activation_bytes": _bytes(w.peak_activation_bits),
+            "weight_density": w.weight_density,
+        }
+        return {name: _plain(value) for name, value in out.items()}
+
+    @property
+    def intervals(self) -> dict[str, Any] | None:
+        """Where a measurement falls with probability `level`, from the target's validation residuals."""
+        interval = self.target.interval
+        if interval is None or self.partial:
+            return None
+        energy, latency = self.energy_pj.sum(axis=-1), self.latency_s.sum(axis=-1)
+        return {
+            "energy_pj": [_plain(energy * ratio) for ratio in interval.energy_ratio],
+            "latency_s": [_plain(latency * ratio) for ratio in interval.latency_ratio],
+            "level": interval.level,
+            "basis": interval.basis,
+        }
+
+    def layer_rows(self) -> list[dict[str, Any]]:
+        """One dict per layer (a cost of one design only), by the names of the command line's JSON."""
+        w, missing = self.workload, {layer.layer: layer.reason for layer in self.unmodelled}
+        components = self.energy_by_component_pj()
+        energy, latency, dram = self.energy_pj, self.latency_s, self.dram_bits
+        rows = []
+        for i, name in enumerate(w.names):
+            modelled = name not in missing
+            rows.append(
+                {
+                    "name": name,
+                    "kind": w.kinds[i],
+                    "modelled": modelled,
+                    "macs": int(w.macs[i]),
+                    "macs_performed": float(self.macs_performed[i]),
+                    "energy_pj": float(energy[i]) if modelled else None,
+                    "latency_s": float(latency[i]) if modelled and self.has_latency else None,
+                    "energy_by_component_pj": {key: float(value[i]) for key, value in components.items()},
+                    "weight_elements": int(w.weight_elements[i]),
+                    "weight_density": float(w.density[i]),
+                    "weight_bits": int(w.weight_bits[i]),
+                    "weight_bytes": _bytes(self.stored_bits[i]),
+                    "dram_bytes": _bytes(dram[i]),
+                    "input_density": float(w.input_density[i]),
+                    "stored_as": str(w.storage[i]),
+                    "executed_as": str(self.executed[i]),
+                    "bound_by": str(self.bound_by[i]) or None,
+                }
+            )
+        return rows
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """The layers as a DataFrame; energy by component in columns `energy_mac_pj`, `energy_sram_pj`, ..."""
+        import pandas as pd
+
+        flat = []
+        for row in self.layer_rows():
+            parts = row.pop("energy_by_component_pj")
+            flat.append(row | {f"energy_{name}_pj": value for name, value in parts.items()})
+        return pd.DataFrame(flat)
+
+    def explain(self, layer: str | None = None, metric: str = "energy") -> str:
+        """Every term in plain text: formula, inputs with units and sources, value."""
+        return explain_terms(self.terms, self.workload.names, self.assumptions, layer=layer, metric=metric)
+
+
+def _bytes(bits: Any) -> Any:
+    """Whole bytes, rounded up."""
+    rounded = np.ceil(np.asarray(bits, float) / 8).astype(np.int64)
+    return int(rounded) if rounded.ndim == 0 else rounded
+
+
+def _plain(value: Any) -> Any:
+    """A Python number for a single design, the array for several."""
+    if (isinstance(value, np.ndarray) and value.ndim == 0) or isinstance(value, np.generic):
+        number = value.item()
+        return int(number) if isinstance(number, float) and number.is_integer() and abs(number) < 2**53 else number
+    return value

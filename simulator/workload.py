@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..models.errors import InputError
 from ..models.graph import Graph, Node
-from ..models.model import Model
+from ..models.memory import peak_activation_bits
+from ..models.model import Accuracy, Model
 from ..models.ops import LoopBounds, loop_bounds, weight_matrix_shape
 from .formats import parse_format, predict_size
 from .structure import WeightStructure, random_structure, structure_of
@@ -85,6 +86,9 @@ class Workload:
     storage_asked: str
     basis: str
     activation_basis: str
+    peak_activation_bits: int = 0
+    file_bytes: int | None = None
+    accuracy: Accuracy | None = None
     fused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -211,7 +215,10 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         storage=np.array([row.weights.storage if row.weights else "" for row in rows], dtype="<U24"),
         storage_asked=overrides.storage or "",
         basis="statistical" if "statistical" in bases else "exact",
-        activation_basis=" and ".join(densities) or "none", fused=tuple(sorted(fused)),
+        activation_basis=" and ".join(densities) or "none",
+        peak_activation_bits=peak_activation_bits(model.graph, batch),
+        file_bytes=model.file_bytes,
+        accuracy=model.accuracy, fused=tuple(sorted(fused)),
         **{key: np.array(values, float) for key, values in columns.items()},
     )  # fmt: skip
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.errors import InputError
-from ..cost import Cost, Formula, Quantity, Term, Traffic
+from ..cost import Cost
 from ..target import AccessEnergyTarget, Constant, MacEnergy, Memory
+from ..terms import Formula, Quantity, Term, Traffic
 from ..workload import Workload
 
 __all__ = ["FORMULAS", "access_energy_cost"]

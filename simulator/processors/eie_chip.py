@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cost import Cost, Formula, Quantity, Term, Traffic, Unmodelled
+from ..cost import Cost
 from ..eie import layer_cycles
 from ..structure import WeightStructure
 from ..target import EieTarget
+from ..terms import Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import MASK_SEED, Workload
 
 __all__ = ["FORMULAS", "eie_cost"]

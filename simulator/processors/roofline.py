@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cost import Component, Cost, Formula, Quantity, Term, Traffic, Unmodelled
+from ..cost import Cost
 from ..formats import csr_bits, dense_bits, parse_format
 from ..target import Constant, Kernel, Memory, RooflineTarget
+from ..terms import Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
 
 __all__ = ["FORMULAS", "KernelTime", "kernel_time", "roofline_cost"]

@@ -13,7 +13,7 @@ def bench_version() -> list[Row]:
 
 
 def bench_estimate() -> list[Row]:
-    timing = time_command(["-m", "picojoule", *ESTIMATE])
+    timing = time_command(["-m", "picojoule", *ESTIMATE], expect='"energy_pj"')
     return [Row(f"picojoule {' '.join(ESTIMATE[:4])}", timing.cpu_s, "CPU s", "< 1")]
 
 

@@ -7,7 +7,7 @@ its name. CPU seconds, not wall seconds, because other work on the machine moves
 from __future__ import annotations
 
 import importlib
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -55,16 +55,21 @@ class BenchmarkError(Exception):
     """A command that was to be timed did not do its work."""
 
 
+def cpu_seconds() -> float:
+    """User and system time so far of this process and of the children it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def median_timing(run: Callable[[], None], runs: int, warm_up: bool) -> Timing:
-    """User and system time of this process and of the children it waited for."""
     if warm_up:
         run()
     cpu, wall = [], []
     for _ in range(runs):
-        before, start = os.times(), time.perf_counter()
+        before, start = cpu_seconds(), time.perf_counter()
         run()
         wall.append(time.perf_counter() - start)
-        cpu.append(sum(os.times()[:4]) - sum(before[:4]))
+        cpu.append(cpu_seconds() - before)
     return Timing(statistics.median(cpu), statistics.median(wall), runs)
 
 
@@ -77,8 +82,11 @@ def void(_: object) -> None:
     """Drop a result."""
 
 
-def time_command(arguments: Sequence[str], runs: int = 5, warm_up: bool = True) -> Timing:
-    """Time `python ARGUMENTS...`, each run in an empty folder. The warm-up writes the bytecode files."""
+def time_command(arguments: Sequence[str], expect: str = "", runs: int = 5, warm_up: bool = True) -> Timing:
+    """Time `python ARGUMENTS...`, each run in an empty folder. The warm-up writes the bytecode files.
+
+    `expect` must stand in what the command prints, so that a quick wrong answer is not taken for a fast one.
+    """
 
     def run() -> None:
         with tempfile.TemporaryDirectory(prefix="picojoule-bench-") as folder:
@@ -88,6 +96,8 @@ def time_command(arguments: Sequence[str], runs: int = 5, warm_up: bool = True) 
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["nothing on standard error"]
             raise BenchmarkError(f"{' '.join(arguments)}: exit code {done.returncode}: {lines[-1]}")
+        if expect not in done.stdout:
+            raise BenchmarkError(f"{' '.join(arguments)}: {expect} is missing from what it printed")
 
     return median_timing(run, runs, warm_up)
 

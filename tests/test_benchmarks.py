@@ -37,3 +37,9 @@ def test_a_failing_command_is_no_timing(run_python) -> None:
     code = "from benchmarks.harness import time_command\ntime_command(['-c', 'raise SystemExit(\"why\")'])"
     done = run_python("-c", code, cwd=ROOT)
     assert done.stderr.strip().endswith("exit code 1: why")
+
+
+def test_a_wrong_answer_is_no_timing(run_python) -> None:
+    code = "from benchmarks.harness import time_command\ntime_command(['-c', 'print(1)'], expect='totals')"
+    done = run_python("-c", code, cwd=ROOT)
+    assert done.stderr.strip().endswith("totals is missing from what it printed")

@@ -1,0 +1,144 @@
+"""Commands that write files: compress, inspect (reads), export."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from .commands import parse_shapes, print_json
+from .models.errors import InputError, OutputError
+from .models.load import load_model
+from .models.memory import peak_activation_bits
+from .models.model import Model
+from .models.ops import loop_bounds
+from .text import count, ledger_text, size, table
+
+__all__ = ["compress", "export", "inspect"]
+
+
+class _Bar:
+    """One tqdm bar per stage, on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+
+    def __call__(self, stage: str, step: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._bar = tqdm(total=total, desc=stage, file=sys.stderr, unit="step", dynamic_ncols=True)
+        self._bar.n = step
+        self._bar.refresh()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _writable(path: str) -> None:
+    """Find out before a long run that its result could not be written."""
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise OutputError(path, "its folder does not exist", f"make it first: mkdir -p {folder.name}")
+    if Path(path).is_dir():
+        raise OutputError(path, "it is a folder", "name a file inside it")
+
+
+def compress(arguments: argparse.Namespace) -> None:
+    from .models.compress.run import compress as run_compression
+
+    if not arguments.output.endswith(".pico"):
+        raise InputError("--output", arguments.output, "a file ending in .pico", "for example -o x.pico")
+    _writable(arguments.output)
+    bar = _Bar()
+    try:
+        model = run_compression(
+            arguments.model, arguments.recipe, seed=arguments.seed, output=arguments.output, progress=bar
+        )
+    finally:
+        bar.close()
+    print(_summary(model))
+    print(ledger_text(model))
+
+
+def _summary(model: Model) -> str:
+    accuracy = model.accuracy
+    error = (
+        f", {accuracy.error_pct:.2f} % error on the {accuracy.n:,} {accuracy.split} images of {accuracy.dataset}"
+        if accuracy
+        else ""
+    )
+    return f"{model.name}: {size(model.file_bytes)}{error}"
+
+
+def inspect(arguments: argparse.Namespace) -> None:
+    model = load_model(arguments.model, shapes=parse_shapes(arguments.shape))
+    if arguments.json:
+        print_json(_document(model))
+        return
+    print(_summary(model) if model.file_bytes else model.name)
+    document = _document(model)
+    print(f"  {count(document['parameters'])} parameters, {count(document['macs'])} MACs, "
+          f"peak activations {size(document['peak_activation_bytes'])}")  # fmt: skip
+    rows = []
+    for layer in document["layers"]:
+        density = "-" if layer["weight_density"] is None else f"{layer['weight_density']:.3g}"
+        rows.append([layer["name"], layer["kind"], "x".join(map(str, layer["output_shape"])), count(layer["macs"]),
+                     count(layer["parameters"]), density])  # fmt: skip
+    print(table(["layer", "kind", "output", "MACs", "parameters", "density"], rows))
+    if model.ledger:
+        print(ledger_text(model))
+    for key, value in model.provenance.items():
+        print(f"  {key}: {value}")
+
+
+def _document(model: Model) -> dict[str, Any]:
+    graph, layers = model.graph, []
+    for node in graph:
+        bounds = loop_bounds(graph, node)
+        weight = node.parameters.get("weight")
+        density = None
+        if weight in model.coded:
+            density = model.coded[weight].nonzeros / graph.parameters[weight].elements
+        layers.append(
+            {
+                "name": node.name,
+                "kind": node.op,
+                "output_shape": list(graph.tensors[node.output].shape),
+                "macs": bounds.macs if bounds else 0,
+                "parameters": sum(graph.parameters[name].elements for name in node.parameters.values()),
+                "weight_density": density,
+                "encoding": model.coded[weight].encoding if weight in model.coded else None,
+                "code_bits": model.coded[weight].code_bits if weight in model.coded else None,
+                "input_density": model.activation_density.get(node.name),
+            }
+        )
+    accuracy = model.accuracy
+    return {
+        "schema": 1,
+        "model": model.name,
+        "parameters": graph.parameter_count,
+        "macs": sum(layer["macs"] for layer in layers),
+        "peak_activation_bytes": -(-peak_activation_bits(graph) // 8),
+        "file_bytes": model.file_bytes,
+        "error_pct": {"value": accuracy.error_pct, "dataset": accuracy.dataset, "n": accuracy.n, "split": accuracy.split,
+                      "status": accuracy.status} if accuracy else None,
+        "layers": layers,
+        "ledger": [{"tensor": r.tensor, "section": r.section, "entries": r.entries, "bytes": r.bytes} for r in model.ledger],
+        "provenance": dict(model.provenance),
+        "warnings": list(model.warnings),
+    }  # fmt: skip
+
+
+def export(arguments: argparse.Namespace) -> None:
+    from .models.exporters import export_model
+
+    _writable(arguments.output)
+    export_model(load_model(arguments.model), arguments.output)
+    print(f"{arguments.output}: {size(Path(arguments.output).stat().st_size)}")

@@ -1,0 +1,82 @@
+"""The small verbs of the Python front door: load, networks, targets, compress, export."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from .models.compress.run import compress
+from .models.exporters import export_model as export
+from .models.importers.onnx import import_onnx
+from .models.load import load_model, model_names
+from .models.model import Model
+from .models.ops import loop_bounds
+from .models.zoo import NETWORKS
+from .simulator.target import load_target, target_names
+
+__all__ = ["compress", "export", "from_onnx", "load", "networks", "targets"]
+
+
+def load(model: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """A Model from a name, a `.onnx` or `.pico` file, or a layer written out.
+
+    >>> load("lenet-5").graph.parameter_count
+    431080
+    """
+    return load_model(os.fspath(model), shapes=shapes)
+
+
+def from_onnx(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """A Model from an ONNX file; `shapes` fixes symbolic dimensions by input name."""
+    graph = import_onnx(os.fspath(path), shapes)
+    return Model(graph.name, graph)
+
+
+def networks() -> list[dict[str, Any]]:
+    """Every network and shipped variant: parameters, MACs, data set, source, and what is known of its weights.
+
+    >>> [row["parameters"] for row in networks() if row["name"] == "lenet-300-100"]
+    [266610]
+    """
+    rows = []
+    for name in model_names():
+        model = load_model(name)
+        base = NETWORKS.get(name.partition("@")[0])
+        bounds = [found for node in model.graph if (found := loop_bounds(model.graph, node))]
+        rows.append(
+            {
+                "name": name,
+                "parameters": model.graph.parameter_count,
+                "macs": sum(found.macs for found in bounds),
+                "layers": len(bounds),
+                "dataset": base.dataset if base else None,
+                "file_bytes": model.file_bytes,
+                "error_pct": model.accuracy.error_pct if model.accuracy else None,
+                "source": base.source if base else None,
+            }
+        )
+    return rows
+
+
+def targets() -> list[dict[str, Any]]:
+    """Every shipped target: name, kind, what its energy covers, the formats its kernels execute.
+
+    >>> sorted(row["name"] for row in targets() if row["kind"] == "accelerator")
+    ['eie']
+    """
+    rows = []
+    for name in target_names():
+        target = load_target(name)
+        rows.append(
+            {
+                "name": name,
+                "title": target.title,
+                "kind": target.kind,
+                "aliases": list(target.aliases),
+                "scope": target.scope,
+                "executes": list(target.executes),
+                "sources": dict(target.sources),
+            }
+        )
+    return rows

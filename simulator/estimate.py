@@ -1,0 +1,138 @@
+"""estimate(model, target): the front door of the simulator, shared by command line, browser and Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..models.compress.share import compress_without_training
+from ..models.errors import InputError
+from ..models.graph import Graph
+from ..models.load import load_model
+from ..models.model import Model
+from .cost import Cost
+from .processors import ENERGY_LEVELS, RESIDENCIES, cost
+from .target import Target, load_target
+from .workload import Overrides, make_workload
+
+__all__ = ["as_model", "estimate", "estimate_many", "parse_bits", "recompress"]
+
+ModelLike = str | os.PathLike[str] | Model | Graph
+TargetLike = str | Target
+
+
+def as_model(model: ModelLike, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
+    """A Model from a MODEL string, a path, a Graph, or a Model itself."""
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, Graph):
+        return Model(model.name, model)
+    return load_model(os.fspath(model), shapes=shapes)
+
+
+def parse_bits(bits: int | str | None) -> tuple[int | None, int | None]:
+    """(weight bits, activation bits) from 6, "6" or "6:8".
+
+    >>> parse_bits("6:8")
+    (6, 8)
+    """
+    if bits is None or isinstance(bits, int):
+        return bits, None
+    parts = bits.split(":")
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InputError("--bits", bits, "W or W:A, whole numbers of bits", "for example --bits 8 or --bits 4:8")
+    return numbers[0], numbers[1] if len(numbers) == 2 else None
+
+
+def recompress(model: Model, overrides: Overrides) -> tuple[Model, Overrides]:
+    """Real weights pruned by magnitude and shared as asked; what is then real is no override any more.
+
+    Without weights, or with nothing asked, both come back as they were. The error of recompressed
+    weights is not known until it is measured, so `accuracy` is dropped.
+    """
+    asked = overrides.bits is not None or overrides.density is not None
+    weights = {name for node in model.graph for role, name in node.parameters.items() if role == "weight"}
+    if not asked or not weights or not all(model.graph.parameters[name].known for name in weights):
+        return model, overrides
+    current = max((tensor.code_bits for tensor in model.coded.values()), default=32)
+    bits = overrides.bits if overrides.bits is not None else current
+    if bits > 16:
+        raise InputError("--bits", bits, "at most 16 bits for shared weights", "leave --bits out for fp32")
+    coded = compress_without_training(model.graph, overrides.density, bits)
+    return replace(coded, name=model.name, activation_density=model.activation_density), replace(
+        overrides, bits=None, density=None
+    )
+
+
+def estimate(
+    model: ModelLike,
+    target: TargetLike,
+    *,
+    batch: int = 1,
+    bits: int | str | None = None,
+    density: float | None = None,
+    act_density: float | None = None,
+    format: str | None = None,  # noqa: A002 - the command line's name
+    energy: str = "default",
+    residency: str = "warm",
+    strict: bool = False,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> Cost:
+    """What one batch of `model` costs on `target`: energy (pJ), latency (s), traffic, size.
+
+    `model` is a name, a file, a layer written out, a Model or a Graph; `target` a name, a TOML file or a
+    Target. `bits` are the weights' (or "W:A" with the activations'); `density` prunes real weights by
+    magnitude and stands for a uniform random mask where there are none. With `strict`, a layer that the
+    target cannot run is an InputError.
+
+    >>> estimate("gemm:M=1,N=4096,K=9216", "core-i7-5930k").totals["macs"]
+    37748736
+    """
+    return estimate_many(
+        [model], [target], batch=batch, bits=bits, density=density, act_density=act_density, format=format,
+        energy=energy, residency=residency, strict=strict, shapes=shapes,
+    )[0]  # fmt: skip
+
+
+def estimate_many(
+    models: Sequence[ModelLike],
+    targets: Sequence[TargetLike],
+    *,
+    batch: int = 1,
+    bits: int | str | None = None,
+    density: float | None = None,
+    act_density: float | None = None,
+    format: str | None = None,  # noqa: A002 - the command line's name
+    energy: str = "default",
+    residency: str = "warm",
+    strict: bool = False,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> list[Cost]:
+    """`estimate` of every model on every target, models outermost; each workload is made once."""
+    for name, value, allowed in (("--energy", energy, ENERGY_LEVELS), ("--residency", residency, RESIDENCIES)):
+        if value not in allowed:
+            raise InputError(name, value, f"one of {', '.join(allowed)}")
+    weight_bits, activation_bits = parse_bits(bits)
+    asked = Overrides(weight_bits, activation_bits, density, act_density, format)
+    hardware = [target if not isinstance(target, str) else load_target(target) for target in targets]
+    costs = []
+    for each in models:
+        loaded, overrides = recompress(*_with_layer_settings(as_model(each, shapes), asked))
+        workload = make_workload(loaded, batch, overrides)
+        costs += [cost(workload, target, energy=energy, residency=residency) for target in hardware]
+    if strict:
+        for result in costs:
+            for layer in result.unmodelled:
+                raise InputError(f"--strict: layer {layer.layer}", layer.kind, f"a layer that {result.target.name} runs",
+                                 layer.reason)  # fmt: skip
+    return costs
+
+
+def _with_layer_settings(model: Model, asked: Overrides) -> tuple[Model, Overrides]:
+    """Settings written into a `gemm:` or `conv:` string hold where the command line says nothing."""
+    return model, asked

@@ -71,10 +71,18 @@ def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
 def run_estimates(arguments: argparse.Namespace, *models: str) -> list[Cost]:
     """Costs of the command line's models on its targets, models outermost."""
     return estimate_many(
-        models, [name.strip() for name in arguments.target.split(",")], batch=arguments.batch, bits=arguments.bits,
-        density=arguments.density, act_density=arguments.act_density, format=arguments.format, energy=arguments.energy,
-        residency=arguments.residency, strict=arguments.strict, shapes=parse_shapes(arguments.shape),
-    )  # fmt: skip
+        models,
+        [name.strip() for name in arguments.target.split(",")],
+        batch=arguments.batch,
+        bits=arguments.bits,
+        density=arguments.density,
+        act_density=arguments.act_density,
+        format=arguments.format,
+        energy=arguments.energy,
+        residency=arguments.residency,
+        strict=arguments.strict,
+        shapes=parse_shapes(arguments.shape),
+    )
 
 
 def _documents(costs: list[Cost], layer: str | None) -> dict[str, Any]:
@@ -115,8 +123,14 @@ def _against(costs: list[Cost]) -> str:
     rows = []
     for ours, theirs in zip(costs[:half], costs[half:], strict=True):
         a, b = ours.totals, theirs.totals
-        rows.append([ours.target.name, _ratio(a["energy_pj"], b["energy_pj"]), _ratio(a["latency_s"], b["latency_s"]),
-                     _ratio(a["weight_bytes"], b["weight_bytes"])])  # fmt: skip
+        rows.append(
+            [
+                ours.target.name,
+                _ratio(a["energy_pj"], b["energy_pj"]),
+                _ratio(a["latency_s"], b["latency_s"]),
+                _ratio(a["weight_bytes"], b["weight_bytes"]),
+            ]
+        )
     first, second = costs[0].workload.model, costs[half].workload.model
     return f"{second} over {first}\n" + table(["target", "energy", "latency", "weights"], rows)
 
@@ -147,13 +161,19 @@ def _explained(cost: Cost, arguments: argparse.Namespace) -> dict[str, Any]:
             "component": term.component,
             key: [float(term.value[place]) for place in places],
             "inputs": [
-                {"name": q.name, "unit": q.unit, "source": cost.target.sources.get(q.source), "status": q.status or None,
-                 "value": _values(q.value, places)}
+                {
+                    "name": q.name,
+                    "unit": q.unit,
+                    "source": cost.target.sources.get(q.source),
+                    "status": q.status or None,
+                    "value": _values(q.value, places),
+                }
                 for q in term.inputs
             ],
         }
-        for term in cost.terms if term.metric == key
-    ]  # fmt: skip
+        for term in cost.terms
+        if term.metric == key
+    ]
     return {"schema": 1, "model": cost.workload.model, "target": cost.target.name, "layers": names, "terms": terms}
 
 
@@ -177,18 +197,44 @@ def check(arguments: argparse.Namespace) -> None:
             rows.append(
                 {"target": cost.target.name, "budget": kind, "value": value, "limit": limit, "ok": value <= limit}
             )
-        rows.append({"target": cost.target.name, "budget": "fits", "value": float(cost.overflow_bits) / 8, "limit": 0.0,
-                     "ok": bool(cost.fits)})  # fmt: skip
+        rows.append(
+            {
+                "target": cost.target.name,
+                "budget": "fits",
+                "value": float(cost.overflow_bits) / 8,
+                "limit": 0.0,
+                "ok": bool(cost.fits),
+            }
+        )
         if cost.partial:
-            rows.append({"target": cost.target.name, "budget": "complete", "value": len(cost.unmodelled), "limit": 0,
-                         "ok": not arguments.strict})  # fmt: skip
+            rows.append(
+                {
+                    "target": cost.target.name,
+                    "budget": "complete",
+                    "value": len(cost.unmodelled),
+                    "limit": 0,
+                    "ok": not arguments.strict,
+                }
+            )
     if arguments.json:
         print_json({"schema": 1, "model": arguments.model, "rows": rows, "ok": all(row["ok"] for row in rows)})
     else:
         show: Mapping[str, Any] = {"energy": energy, "latency": latency, "size": size, "fits": size, "complete": count}
-        print(table(["target", "budget", "value", "limit", ""],
-                    [[r["target"], r["budget"], show[r["budget"]](r["value"]), show[r["budget"]](r["limit"]),
-                      "ok" if r["ok"] else "EXCEEDED"] for r in rows]))  # fmt: skip
+        print(
+            table(
+                ["target", "budget", "value", "limit", ""],
+                [
+                    [
+                        r["target"],
+                        r["budget"],
+                        show[r["budget"]](r["value"]),
+                        show[r["budget"]](r["limit"]),
+                        "ok" if r["ok"] else "EXCEEDED",
+                    ]
+                    for r in rows
+                ],
+            )
+        )
     over = [row for row in rows if not row["ok"]]
     if over:
         raise BudgetExceededError(f"{arguments.model}: {over[0]['budget']} on {over[0]['target']} is over its budget")
@@ -201,9 +247,22 @@ def networks(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"schema": 1, "networks": rows})
         return
-    print(table(["network", "parameters", "MACs", "file", "error", "data"],
-                [[r["name"], count(r["parameters"]), count(r["macs"]), size(r["file_bytes"]),
-                  f"{r['error_pct']:.2f} %" if r["error_pct"] is not None else "-", r["dataset"]] for r in rows]))  # fmt: skip
+    print(
+        table(
+            ["network", "parameters", "MACs", "file", "error", "data"],
+            [
+                [
+                    r["name"],
+                    count(r["parameters"]),
+                    count(r["macs"]),
+                    size(r["file_bytes"]),
+                    f"{r['error_pct']:.2f} %" if r["error_pct"] is not None else "-",
+                    r["dataset"],
+                ]
+                for r in rows
+            ],
+        )
+    )
 
 
 def targets(arguments: argparse.Namespace) -> None:

@@ -84,13 +84,23 @@ def inspect(arguments: argparse.Namespace) -> None:
         return
     print(_summary(model) if model.file_bytes else model.name)
     document = _document(model)
-    print(f"  {count(document['parameters'])} parameters, {count(document['macs'])} MACs, "
-          f"peak activations {size(document['peak_activation_bytes'])}")  # fmt: skip
+    print(
+        f"  {count(document['parameters'])} parameters, {count(document['macs'])} MACs, "
+        f"peak activations {size(document['peak_activation_bytes'])}"
+    )
     rows = []
     for layer in document["layers"]:
         density = "-" if layer["weight_density"] is None else f"{layer['weight_density']:.3g}"
-        rows.append([layer["name"], layer["kind"], "x".join(map(str, layer["output_shape"])), count(layer["macs"]),
-                     count(layer["parameters"]), density])  # fmt: skip
+        rows.append(
+            [
+                layer["name"],
+                layer["kind"],
+                "x".join(map(str, layer["output_shape"])),
+                count(layer["macs"]),
+                count(layer["parameters"]),
+                density,
+            ]
+        )
     print(table(["layer", "kind", "output", "MACs", "parameters", "density"], rows))
     if model.ledger:
         print(ledger_text(model))
@@ -127,13 +137,22 @@ def _document(model: Model) -> dict[str, Any]:
         "macs": sum(layer["macs"] for layer in layers),
         "peak_activation_bytes": -(-peak_activation_bits(graph) // 8),
         "file_bytes": model.file_bytes,
-        "error_pct": {"value": accuracy.error_pct, "dataset": accuracy.dataset, "n": accuracy.n, "split": accuracy.split,
-                      "status": accuracy.status} if accuracy else None,
+        "error_pct": {
+            "value": accuracy.error_pct,
+            "dataset": accuracy.dataset,
+            "n": accuracy.n,
+            "split": accuracy.split,
+            "status": accuracy.status,
+        }
+        if accuracy
+        else None,
         "layers": layers,
-        "ledger": [{"tensor": r.tensor, "section": r.section, "entries": r.entries, "bytes": r.bytes} for r in model.ledger],
+        "ledger": [
+            {"tensor": r.tensor, "section": r.section, "entries": r.entries, "bytes": r.bytes} for r in model.ledger
+        ],
         "provenance": dict(model.provenance),
         "warnings": list(model.warnings),
-    }  # fmt: skip
+    }
 
 
 def export(arguments: argparse.Namespace) -> None:

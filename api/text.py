@@ -79,8 +79,18 @@ def estimate_text(cost: Cost) -> str:
             shown = [energy(row["energy_pj"]), latency(row["latency_s"])]
         else:
             shown = ["unmodelled", "unmodelled"]
-        rows.append([row["name"], row["kind"], count(row["macs"]), count(row["macs_performed"]), *shown,
-                     size(row["weight_bytes"]), row["executed_as"] or "-", row["bound_by"] or "-"])  # fmt: skip
+        rows.append(
+            [
+                row["name"],
+                row["kind"],
+                count(row["macs"]),
+                count(row["macs_performed"]),
+                *shown,
+                size(row["weight_bytes"]),
+                row["executed_as"] or "-",
+                row["bound_by"] or "-",
+            ]
+        )
     headers = ["layer", "kind", "MACs", "performed", "energy", "latency", "weights", "runs as", "bound by"]
     lines.append(table(headers, rows))
     lines += [f"  NOT IN THE TOTALS: {u.layer} ({u.kind}): {u.reason}" for u in cost.unmodelled]
@@ -91,8 +101,9 @@ def estimate_text(cost: Cost) -> str:
 
 def ledger_text(model: Model) -> str:
     """Every byte of a `.pico` file by tensor and section."""
-    rows: list[list[Any]] = [[row.tensor, row.section, count(row.entries) if row.entries else "-", size(row.bytes)]
-                             for row in model.ledger]  # fmt: skip
+    rows: list[list[Any]] = [
+        [row.tensor, row.section, count(row.entries) if row.entries else "-", size(row.bytes)] for row in model.ledger
+    ]
     total = sum(row.bytes for row in model.ledger)
     rows.append(["total", "", "", size(total)])
     return table(["tensor", "section", "entries", "bytes"], rows)

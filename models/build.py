@@ -78,6 +78,4 @@ class GraphBuilder:
         return self.add("flatten", name)
 
     def build(self) -> Graph:
-        return Graph(
-            self.name, (self._input,), (self._last,), tuple(self._nodes), self._tensors, self._parameters
-        )
+        return Graph(self.name, (self._input,), (self._last,), tuple(self._nodes), self._tensors, self._parameters)

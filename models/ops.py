@@ -173,9 +173,7 @@ OPS: Mapping[str, Operator] = {
 }
 
 
-def infer_output(
-    node: Node, inputs: tuple[TensorSpec, ...], parameters: Mapping[str, Parameter]
-) -> tuple[int, ...]:
+def infer_output(node: Node, inputs: tuple[TensorSpec, ...], parameters: Mapping[str, Parameter]) -> tuple[int, ...]:
     """Output shape of `node`; `parameters` by role. Raises GraphError where shapes disagree."""
     if node.op not in OPS:
         raise _wrong(node, node.op, f"an operator among {', '.join(sorted(OPS))}")

@@ -94,9 +94,18 @@ def estimate(
     37748736
     """
     return estimate_many(
-        [model], [target], batch=batch, bits=bits, density=density, act_density=act_density, format=format,
-        energy=energy, residency=residency, strict=strict, shapes=shapes,
-    )[0]  # fmt: skip
+        [model],
+        [target],
+        batch=batch,
+        bits=bits,
+        density=density,
+        act_density=act_density,
+        format=format,
+        energy=energy,
+        residency=residency,
+        strict=strict,
+        shapes=shapes,
+    )[0]
 
 
 def estimate_many(
@@ -128,8 +137,12 @@ def estimate_many(
     if strict:
         for result in costs:
             for layer in result.unmodelled:
-                raise InputError(f"--strict: layer {layer.layer}", layer.kind, f"a layer that {result.target.name} runs",
-                                 layer.reason)  # fmt: skip
+                raise InputError(
+                    f"--strict: layer {layer.layer}",
+                    layer.kind,
+                    f"a layer that {result.target.name} runs",
+                    layer.reason,
+                )
     return costs
 
 

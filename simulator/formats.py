@@ -1,8 +1,8 @@
 """Predicted size of a weight matrix in each storage format, in bits.
 
 Written apart from the encoders in models/codecs on purpose; a test holds the two together. With the
-exact structure of real weights the prediction equals the real stream (Huffman streams too: any optimal code has the same total length); with
-a density only, padding is the expectation over uniform random masks. All functions broadcast.
+exact structure of real weights the prediction equals the real stream, Huffman streams too (any optimal
+code has the same total length). With a density only, padding is the expectation over random masks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ from ..models.errors import InputError
 from .structure import WeightStructure
 
 __all__ = [
-    "FormatSize", "bitmask_bits", "csr_bits", "dense_bits", "expected_relative_pads", "format_names",
-    "huffman_bits", "parse_format", "predict_size", "relative_bits",
-]  # fmt: skip
+    "FormatSize",
+    "bitmask_bits",
+    "csr_bits",
+    "dense_bits",
+    "expected_relative_pads",
+    "format_names",
+    "huffman_bits",
+    "parse_format",
+    "predict_size",
+    "relative_bits",
+]
 
 EIE_ZERO_RUN_BITS = 4
 EIE_CODE_BITS = 4

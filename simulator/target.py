@@ -24,9 +24,19 @@ from ..models.files import read_bytes
 from . import targets
 
 __all__ = [
-    "AccessEnergyTarget", "Constant", "EieTarget", "Interval", "Kernel", "MacEnergy", "Memory",
-    "RooflineTarget", "Target", "load_target", "parse_target", "target_names",
-]  # fmt: skip
+    "AccessEnergyTarget",
+    "Constant",
+    "EieTarget",
+    "Interval",
+    "Kernel",
+    "MacEnergy",
+    "Memory",
+    "RooflineTarget",
+    "Target",
+    "load_target",
+    "parse_target",
+    "target_names",
+]
 
 Status = Literal["measured", "published", "derived", "assumed"]
 Positive = Annotated[float, Meta(gt=0)]
@@ -180,12 +190,20 @@ def _explain(error: msgspec.ValidationError, document: object, where: str) -> Ta
     field = path.removeprefix("$").lstrip(".")
     if text.startswith("Object contains unknown field"):
         unknown = text.split("`")[1]
-        return TargetError(f"{where}: {field + '.' if field else ''}{unknown}", "a key nobody knows", "a known key",
-                           "see: picojoule targets new FILE")  # fmt: skip
+        return TargetError(
+            f"{where}: {field + '.' if field else ''}{unknown}",
+            "a key nobody knows",
+            "a known key",
+            "see: picojoule targets new FILE",
+        )
     if text.startswith("Object missing required field"):
         missing = text.split("`")[1]
-        return TargetError(f"{where}: {field + '.' if field else ''}{missing}", "nothing", "a value",
-                           "every number needs value, source and status")  # fmt: skip
+        return TargetError(
+            f"{where}: {field + '.' if field else ''}{missing}",
+            "nothing",
+            "a value",
+            "every number needs value, source and status",
+        )
     wanted = text.split(", got")[0].removeprefix("Expected ").removeprefix("Invalid ")
     return TargetError(f"{where}: {field or 'document'}", _at(document, path), wanted)
 
@@ -229,8 +247,11 @@ def _check(target: Target, where: str) -> None:
     if isinstance(target, RooflineTarget):
         for kernel in target.kernels:
             if kernel.efficiency.value > 1 or kernel.format not in target.executes:
-                raise TargetError(f"{where}: kernel {kernel.name}", f"efficiency {kernel.efficiency.value}, format {kernel.format}",
-                                  "an efficiency of at most 1 and a format in `executes`")  # fmt: skip
+                raise TargetError(
+                    f"{where}: kernel {kernel.name}",
+                    f"efficiency {kernel.efficiency.value}, format {kernel.format}",
+                    "an efficiency of at most 1 and a format in `executes`",
+                )
 
 
 def parse_target(content: bytes, where: str) -> Target:
@@ -271,5 +292,6 @@ def load_target(name_or_path: str) -> Target:
     for target in _shipped().values():
         if name_or_path == target.name or name_or_path in target.aliases:
             return target
-    raise TargetError("--target", name_or_path, f"one of {', '.join(target_names())}, or a .toml file",
-                      "see: picojoule targets")  # fmt: skip
+    raise TargetError(
+        "--target", name_or_path, f"one of {', '.join(target_names())}, or a .toml file", "see: picojoule targets"
+    )

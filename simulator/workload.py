@@ -156,16 +156,28 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
         nonzero_codes = histogram.copy()
         nonzero_codes[0] = 0
         mask = tensor.codes.reshape(rows, columns)
-        return _Weights(tensor.nonzeros, tensor.code_bits, len(tensor.codebook) - 1,
-                        _memoised(lambda: structure_of(mask, nonzero_codes)), "exact", storage or tensor.encoding)  # fmt: skip
+        return _Weights(
+            tensor.nonzeros,
+            tensor.code_bits,
+            len(tensor.codebook) - 1,
+            _memoised(lambda: structure_of(mask, nonzero_codes)),
+            "exact",
+            storage or tensor.encoding,
+        )
     bits = overrides.bits or parameter.bits
     codebook = 2**bits - 1 if overrides.bits and bits <= 8 else 0
     if parameter.known and overrides.density is None:
         values = parameter.values
         assert values is not None
         mask = values.reshape(rows, columns)
-        return _Weights(int(np.count_nonzero(mask)), bits, codebook, _memoised(lambda: structure_of(mask)),
-                        "exact", storage or "dense")  # fmt: skip
+        return _Weights(
+            int(np.count_nonzero(mask)),
+            bits,
+            codebook,
+            _memoised(lambda: structure_of(mask)),
+            "exact",
+            storage or "dense",
+        )
     density = overrides.density if overrides.density is not None else 1.0
     nonzeros = round(density * parameter.elements)
     chosen = storage or ("dense" if density == 1 else "relative5")
@@ -183,9 +195,11 @@ def _fused_nodes(graph: Graph) -> set[str]:
     return {
         node.name
         for node in graph
-        if node.op in FUSED and node.inputs[0] in producer and readers[node.inputs[0]] == 1
+        if node.op in FUSED
+        and node.inputs[0] in producer
+        and readers[node.inputs[0]] == 1
         and (producer[node.inputs[0]].parameters or producer[node.inputs[0]].op.endswith("pool"))
-    }  # fmt: skip
+    }
 
 
 def _activation_density(model: Model, node: Node, overrides: Overrides) -> tuple[float, str]:
@@ -209,7 +223,10 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
     bases = {row.weights.basis for row in with_weights if row.weights}
     densities = sorted({row.activation_basis for row in with_weights})
     return Workload(
-        model=model.name, batch=batch, names=tuple(node.name for node in nodes), kinds=tuple(row.kind for row in rows),
+        model=model.name,
+        batch=batch,
+        names=tuple(node.name for node in nodes),
+        kinds=tuple(row.kind for row in rows),
         bounds=tuple(row.bounds for row in rows),
         structures=_objects([row.weights.structure if row.weights else None for row in rows]),
         storage=np.array([row.weights.storage if row.weights else "" for row in rows], dtype="<U24"),
@@ -218,9 +235,10 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         activation_basis=" and ".join(densities) or "none",
         peak_activation_bits=peak_activation_bits(model.graph, batch),
         file_bytes=model.file_bytes,
-        accuracy=model.accuracy, fused=tuple(sorted(fused)),
+        accuracy=model.accuracy,
+        fused=tuple(sorted(fused)),
         **{key: np.array(values, float) for key, values in columns.items()},
-    )  # fmt: skip
+    )
 
 
 def _objects(items: list[Callable[[], WeightStructure] | None]) -> NDArray[np.object_]:
@@ -239,9 +257,21 @@ def _stored(weights: _Weights, elements: int) -> tuple[float, float]:
 
 
 _NUMBERS = (
-    "storage_bits", "storage_entries", "macs", "weight_rows", "weight_columns", "weight_elements", "weight_nonzeros", "weight_bits", "codebook_entries",
-    "bias_elements", "input_elements", "output_elements", "activation_bits", "input_density",
-)  # fmt: skip
+    "storage_bits",
+    "storage_entries",
+    "macs",
+    "weight_rows",
+    "weight_columns",
+    "weight_elements",
+    "weight_nonzeros",
+    "weight_bits",
+    "codebook_entries",
+    "bias_elements",
+    "input_elements",
+    "output_elements",
+    "activation_bits",
+    "input_density",
+)
 
 
 @dataclass(frozen=True)
@@ -266,12 +296,19 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int)
     spec = graph.tensors[node.inputs[0]] if node.inputs else graph.tensors[node.output]
     stored = _stored(weights, prod(shape)) if weights else (0.0, 0.0)
     numbers = {
-        "storage_bits": stored[0], "storage_entries": stored[1], "macs": batch * (bounds.macs if bounds else 0),
-        "weight_rows": shape[0], "weight_columns": shape[1], "weight_elements": prod(shape),
-        "weight_nonzeros": weights.nonzeros if weights else 0, "weight_bits": weights.bits if weights else 0,
-        "codebook_entries": weights.codebook_entries if weights else 0, "bias_elements": bias,
+        "storage_bits": stored[0],
+        "storage_entries": stored[1],
+        "macs": batch * (bounds.macs if bounds else 0),
+        "weight_rows": shape[0],
+        "weight_columns": shape[1],
+        "weight_elements": prod(shape),
+        "weight_nonzeros": weights.nonzeros if weights else 0,
+        "weight_bits": weights.bits if weights else 0,
+        "codebook_entries": weights.codebook_entries if weights else 0,
+        "bias_elements": bias,
         "input_elements": batch * sum(graph.tensors[name].elements for name in node.inputs),
         "output_elements": batch * graph.tensors[node.output].elements,
-        "activation_bits": overrides.activation_bits or spec.bits, "input_density": density,
-    }  # fmt: skip
+        "activation_bits": overrides.activation_bits or spec.bits,
+        "input_density": density,
+    }
     return _Row(node.op, bounds, weights, numbers, basis)

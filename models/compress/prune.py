@@ -132,7 +132,9 @@ def prune_graph(graph: Graph, density: float | Mapping[str, float]) -> Graph:
     for layer, name in weight_names(graph).items():
         if layer in wanted:
             values = known_values(graph, name)
-            pruned[name] = np.where(magnitude_mask(values, wanted[layer], where=f"tensor {name}"), values, np.float32(0))
+            pruned[name] = np.where(
+                magnitude_mask(values, wanted[layer], where=f"tensor {name}"), values, np.float32(0)
+            )
     return graph.with_parameters(pruned)
 
 

@@ -25,8 +25,8 @@ class Network:
 NETWORKS: Mapping[str, Network] = {
     network.name: network
     for network in (
-        Network("lenet-300-100", lenet_300_100, "mnist", "LeCun et al., Proc. IEEE 1998; Han et al., ICLR 2016, Table 2"),
-        Network("lenet-5", lenet_5, "mnist", "Caffe lenet_train_test.prototxt; Han et al., ICLR 2016, Table 3"),
+        Network("lenet-300-100", lenet_300_100, "mnist", "LeCun et al. 1998; Han et al., ICLR 2016, Table 2"),
+        Network("lenet-5", lenet_5, "mnist", "Caffe's lenet_train_test; Han et al., ICLR 2016, Table 3"),
     )
 }
 

@@ -21,12 +21,24 @@ __all__ = ["FORMULAS", "access_energy_cost"]
 Array = NDArray[np.float64]
 SOURCE = "Horowitz, ISSCC 2014, Fig. 1.1.9; Han et al., ISCA 2016, Table I"
 
-MAC = Formula("access.mac_energy", "products performed x energy per multiply-accumulate", SOURCE,
-              "V1: shared weights are decoded to the activations' precision and computed in it")  # fmt: skip
-OPERATION = Formula("access.operation_energy", "input elements x energy per addition", SOURCE,
-                    "V2: pooling and elementwise layers cost one addition per input element")  # fmt: skip
-ACCESS = Formula("access.memory_energy", "bits read and written x energy per bit", SOURCE,
-                 "V3: weights are read once per batch, activations written once and read once, all from one level")  # fmt: skip
+MAC = Formula(
+    "access.mac_energy",
+    "products performed x energy per multiply-accumulate",
+    SOURCE,
+    "V1: shared weights are decoded to the activations' precision and computed in it",
+)
+OPERATION = Formula(
+    "access.operation_energy",
+    "input elements x energy per addition",
+    SOURCE,
+    "V2: pooling and elementwise layers cost one addition per input element",
+)
+ACCESS = Formula(
+    "access.memory_energy",
+    "bits read and written x energy per bit",
+    SOURCE,
+    "V3: weights are read once per batch, activations written once and read once, all from one level",
+)
 FORMULAS = (MAC, OPERATION, ACCESS)
 
 
@@ -47,8 +59,12 @@ def _level(target: AccessEnergyTarget, component: str) -> Memory:
 def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy: str, residency: str) -> Cost:
     """Energy on the view; with `residency="cold"`, or where they do not fit, weights come from DRAM."""
     stored = workload.storage_bits + workload.codebook_and_bias_bits
-    share = np.divide(workload.storage_entries, workload.weight_elements,
-                      out=np.zeros_like(stored), where=workload.weight_elements > 0)  # fmt: skip
+    share = np.divide(
+        workload.storage_entries,
+        workload.weight_elements,
+        out=np.zeros_like(stored),
+        where=workload.weight_elements > 0,
+    )
     performed = workload.macs * share
     sram, dram = _level(target, "sram"), _level(target, "dram")
     capacity = sram.capacity_bits.value if sram.capacity_bits else np.inf
@@ -64,11 +80,23 @@ def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy
     per_design = np.zeros(stored.shape[:-1])
     home = f"V4: weights are read from {sram.name if np.all(resident) else dram.name} ({residency})"
     return Cost(
-        workload, target, tuple(terms), traffic, executed=workload.storage, bound_by=np.full(stored.shape, ""),
-        macs_performed=performed, macs_gated=zero, stored_bits=stored, load_bits=stored, overflow_bits=per_design,
-        unmodelled=(), assumptions=(*(formula.assumption for formula in FORMULAS), home),
-        load_time_s=per_design, load_energy_pj=per_design, has_latency=False,
-    )  # fmt: skip
+        workload,
+        target,
+        tuple(terms),
+        traffic,
+        executed=workload.storage,
+        bound_by=np.full(stored.shape, ""),
+        macs_performed=performed,
+        macs_gated=zero,
+        stored_bits=stored,
+        load_bits=stored,
+        overflow_bits=per_design,
+        unmodelled=(),
+        assumptions=(*(formula.assumption for formula in FORMULAS), home),
+        load_time_s=per_design,
+        load_energy_pj=per_design,
+        has_latency=False,
+    )
 
 
 def _arithmetic(workload: Workload, target: AccessEnergyTarget, performed: Array, energy: str) -> list[Term]:

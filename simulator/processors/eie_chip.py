@@ -141,12 +141,22 @@ def eie_cost(workload: Workload, target: EieTarget) -> Cost:
         Traffic("sram", "output", zero, np.where(ran, moved[1], 0.0) + zero),
     )
     return Cost(
-        workload, target, _terms(target, cycles, performed), traffic,
-        executed=np.where(ran, "eie_csc4", ""), bound_by=np.where(ran, bound, ""), macs_performed=performed,
-        macs_gated=zero, stored_bits=stored, load_bits=stored, overflow_bits=_overflow_bits(layers, target),
-        unmodelled=_unmodelled(workload, ran), assumptions=_assumptions(workload, target),
-        load_time_s=np.zeros(zero.shape[:-1]), load_energy_pj=np.zeros(zero.shape[:-1]),
-    )  # fmt: skip
+        workload,
+        target,
+        _terms(target, cycles, performed),
+        traffic,
+        executed=np.where(ran, "eie_csc4", ""),
+        bound_by=np.where(ran, bound, ""),
+        macs_performed=performed,
+        macs_gated=zero,
+        stored_bits=stored,
+        load_bits=stored,
+        overflow_bits=_overflow_bits(layers, target),
+        unmodelled=_unmodelled(workload, ran),
+        assumptions=_assumptions(workload, target),
+        load_time_s=np.zeros(zero.shape[:-1]),
+        load_energy_pj=np.zeros(zero.shape[:-1]),
+    )
 
 
 def _unmodelled(workload: Workload, ran: NDArray[np.bool_]) -> tuple[Unmodelled, ...]:

@@ -22,15 +22,30 @@ __all__ = ["FORMULAS", "KernelTime", "kernel_time", "roofline_cost"]
 Array = NDArray[np.float64]
 SOURCE = "Williams et al., Roofline, CACM 2009"
 
-OVERHEAD = Formula("roofline.overhead", "one call of the kernel per layer and batch", "fitted to the target's measurements",
-                   "R1: the same overhead for every kernel")  # fmt: skip
-BOUND = Formula("roofline.bound", "max(products / peak, bits / bandwidth) / efficiency(kernel)", SOURCE,
-                "R2: one efficiency per kernel class, from published times; weights and activations move once per batch")  # fmt: skip
-TOTAL = Formula("roofline.static_energy", "power(kernel) x time - what the other components take",
-                "Han et al., ICLR 2016, Table 9 (platform power)",
-                "R3: total = platform power x time; its split over components is assumed, the rest is called static")  # fmt: skip
-SPLIT = Formula("roofline.component_energy", "operations or bits x energy each, at most power x time in all",
-                "per-operation energies of the target", TOTAL.assumption)  # fmt: skip
+OVERHEAD = Formula(
+    "roofline.overhead",
+    "one call of the kernel per layer and batch",
+    "fitted to the target's measurements",
+    "R1: the same overhead for every kernel",
+)
+BOUND = Formula(
+    "roofline.bound",
+    "max(products / peak, bits / bandwidth) / efficiency(kernel)",
+    SOURCE,
+    "R2: one efficiency per kernel class, from published times; everything moves once per batch",
+)
+TOTAL = Formula(
+    "roofline.static_energy",
+    "power(kernel) x time - what the other components take",
+    "Han et al., ICLR 2016, Table 9 (platform power)",
+    "R3: total = platform power x time; its split over components is assumed, the rest is called static",
+)
+SPLIT = Formula(
+    "roofline.component_energy",
+    "operations or bits x energy each, at most power x time in all",
+    "per-operation energies of the target",
+    TOTAL.assumption,
+)
 FORMULAS = (OVERHEAD, BOUND, SPLIT, TOTAL)
 
 
@@ -111,11 +126,22 @@ def roofline_cost(workload: Workload, target: RooflineTarget, *, energy: str, re
     formats = np.array([time.kernel.format for time in times])
     lies = load_bits if workload.storage_asked else stored
     return Cost(
-        workload, target, terms, traffic, executed=np.where(ran, formats[chosen], ""), bound_by=np.where(ran, bound, ""),
-        macs_performed=performed, macs_gated=np.zeros_like(performed), stored_bits=lies, load_bits=load_bits,
-        overflow_bits=np.zeros(stored.shape[:-1]), unmodelled=_unmodelled(workload, target, ran), assumptions=_assumptions(workload, target, bool(np.any(resident))),
-        load_time_s=load_s, load_energy_pj=load_pj,
-    )  # fmt: skip
+        workload,
+        target,
+        terms,
+        traffic,
+        executed=np.where(ran, formats[chosen], ""),
+        bound_by=np.where(ran, bound, ""),
+        macs_performed=performed,
+        macs_gated=np.zeros_like(performed),
+        stored_bits=lies,
+        load_bits=load_bits,
+        overflow_bits=np.zeros(stored.shape[:-1]),
+        unmodelled=_unmodelled(workload, target, ran),
+        assumptions=_assumptions(workload, target, bool(np.any(resident))),
+        load_time_s=load_s,
+        load_energy_pj=load_pj,
+    )
 
 
 def _traffic(
@@ -128,15 +154,27 @@ def _traffic(
     llc, dram = _memory(target, "sram").name, _memory(target, "dram").name
     moves = []
     for level, share in ((llc, 1.0), (dram, np.where(resident, 0.0, 1.0))):
-        moves += [Traffic(level, "weight", stored * share, zero), Traffic(level, "input", inputs * share, zero),
-                  Traffic(level, "output", zero, outputs * share)]  # fmt: skip
+        moves += [
+            Traffic(level, "weight", stored * share, zero),
+            Traffic(level, "input", inputs * share, zero),
+            Traffic(level, "output", zero, outputs * share),
+        ]
     return tuple(moves)
 
 
 def _terms(
-    workload: Workload, target: RooflineTarget, times: list[KernelTime], chosen: NDArray[np.intp], ran: NDArray[np.bool_],
-    total_s: Array, compute_s: Array, memory_s: Array, performed: Array, traffic: tuple[Traffic, ...], energy: str,
-) -> tuple[Term, ...]:  # fmt: skip
+    workload: Workload,
+    target: RooflineTarget,
+    times: list[KernelTime],
+    chosen: NDArray[np.intp],
+    ran: NDArray[np.bool_],
+    total_s: Array,
+    compute_s: Array,
+    memory_s: Array,
+    performed: Array,
+    traffic: tuple[Traffic, ...],
+    energy: str,
+) -> tuple[Term, ...]:
     def known(name: str, constant: Constant, unit: str) -> Quantity:
         return Quantity(name, constant.at(energy), unit, constant.source, constant.status)
 
@@ -152,15 +190,25 @@ def _terms(
     power = _constants(kernels, chosen, "power_w")
     budget_pj = np.where(ran, power, 0.0) * total_s * 1e12
     parts: list[tuple[Component, Array, tuple[Quantity, ...]]] = []
-    parts.append(("mac", performed * target.mac_energy_pj.at(energy),
-                  (Quantity("products", performed, "1"), known("mac_energy", target.mac_energy_pj, "pJ"))))  # fmt: skip
+    parts.append(
+        (
+            "mac",
+            performed * target.mac_energy_pj.at(energy),
+            (Quantity("products", performed, "1"), known("mac_energy", target.mac_energy_pj, "pJ")),
+        )
+    )
     for memory in target.memories:
         if memory.access_pj_per_bit is None:
             continue
         bits = sum((m.read_bits + m.write_bits for m in traffic if m.level == memory.name), np.zeros_like(performed))
         constant = memory.access_pj_per_bit
-        parts.append((memory.component, bits * constant.at(energy),
-                      (Quantity(f"{memory.name}_bits", bits, "bit"), known(f"{memory.name}_energy", constant, "pJ/bit"))))  # fmt: skip
+        parts.append(
+            (
+                memory.component,
+                bits * constant.at(energy),
+                (Quantity(f"{memory.name}_bits", bits, "bit"), known(f"{memory.name}_energy", constant, "pJ/bit")),
+            )
+        )
     claimed = sum((value for _, value, _ in parts), np.zeros_like(performed))
     scale = np.minimum(1.0, np.divide(budget_pj, claimed, out=np.ones_like(claimed), where=claimed > 0))
     limit = Quantity("scale_to_budget", scale, "1")
@@ -214,10 +262,10 @@ def _assumptions(workload: Workload, target: RooflineTarget, resident: bool) -> 
     narrow = (workload.weight_bits < target.value_bits) & (workload.weight_elements > 0)
     if narrow.any():
         said.append(
-            f"R4: every kernel here computes on {target.value_bits}-bit values; fewer bits save file and load bytes only"
+            f"R4: every kernel computes on {target.value_bits}-bit values; fewer bits save file and load bytes only"
         )
     if resident:
         said.append(
-            f"R5: the weights fit the {_memory(target, 'sram').name} and stay there; time uses the fitted memory rate all the same"
+            f"R5: the weights stay in the {_memory(target, 'sram').name}; time uses the fitted memory rate all the same"
         )
     return tuple(said)

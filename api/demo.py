@@ -1,0 +1,83 @@
+"""`picojoule demo`: the main job, on what ships with the package, in under a minute."""
+
+from __future__ import annotations
+
+import argparse
+
+from .models.data import load_split
+from .models.load import load_model
+from .models.model import Model
+from .models.run import measure_accuracy
+from .models.zoo import build_network
+from .simulator.cost import Cost
+from .simulator.estimate import estimate, estimate_many
+from .simulator.ladder import size_ladder
+from .text import energy, latency, size, table
+
+__all__ = ["demo"]
+
+NETWORK = "lenet-300-100"
+TARGETS = ("core-i7-5930k", "titan-x", "eie")
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Decode, measure, cost, explore, report."""
+    compressed = load_model(f"{NETWORK}@deep-compression")
+    dense = Model(NETWORK, build_network(NETWORK))
+    print(f"1. {compressed.name}: decode the shipped file and run it on the 10,000 test images of MNIST")
+    measured = measure_accuracy(compressed.graph, load_split("mnist", "test"))
+    print(
+        f"   {size(compressed.file_bytes)}, error {measured.error_pct:.2f} % "
+        f"(the paper: 27 KB, 1.58 %; its dense network: 1.64 %)\n"
+    )
+    print("2. Size ladder\n" + _ladder(compressed) + "\n")
+    print("3. Dense against compressed, one inference\n" + _comparison(dense, compressed) + "\n")
+    print("4. The same weights from SRAM and from DRAM (45 nm, Horowitz)\n" + _memories(dense, compressed) + "\n")
+    _explore_and_report(arguments.output)
+
+
+def _ladder(model: Model) -> str:
+    rows = []
+    for rung in size_ladder(model):
+        paper = f"{rung.paper_bytes / 1000:,.0f} KB" if rung.paper_bytes else "-"
+        ratio = f"{rung.paper_ratio:.0f}x" if rung.paper_ratio else "-"
+        rows.append([rung.step, size(rung.bytes), f"{rung.ratio:.1f}x", paper, ratio])
+    return table(["step", "bytes", "ratio", "paper", "paper's ratio"], rows)
+
+
+def _row(cost: Cost, name: str) -> list[str]:
+    totals = cost.totals
+    parts = {key: float(value.sum()) for key, value in cost.energy_by_component_pj().items()}
+    shown = [energy(parts[key]) for key in ("mac", "sram", "dram", "noc", "static")]
+    return [
+        f"{cost.target.name}, {name}",
+        energy(totals["energy_pj"]),
+        *shown,
+        latency(totals["latency_s"]),
+        size(totals["weight_bytes"]),
+    ]
+
+
+def _comparison(dense: Model, compressed: Model) -> str:
+    rows, notes = [], []
+    costs = estimate_many([dense, compressed], TARGETS)
+    for before, after in zip(costs[: len(TARGETS)], costs[len(TARGETS) :], strict=True):
+        rows += [_row(before, "dense"), _row(after, "compressed")]
+        gain = before.totals["energy_pj"] / after.totals["energy_pj"]
+        speed = before.totals["latency_s"] / after.totals["latency_s"]
+        notes.append(f"  {before.target.name}: {gain:.1f}x less energy, {speed:.1f}x faster")
+    text = table(["target", "energy", "mac", "sram", "dram", "noc", "static", "latency", "weights"], rows)
+    return "\n".join([text, *notes, "  (CPU and GPU: power x time; the split over components is assumed)"])
+
+
+def _memories(dense: Model, compressed: Model) -> str:
+    rows = []
+    for name, model in (("dense", dense), ("compressed", compressed)):
+        costs = {where: estimate(model, "generic-45nm", residency=where) for where in ("cold", "warm")}
+        dram, sram = (costs[where].totals["energy_pj"] for where in ("cold", "warm"))
+        rows.append([name, energy(dram), energy(sram), f"{dram / sram:.0f}x"])
+    return table(["weights", "from DRAM", "from SRAM", "ratio"], rows)
+
+
+def _explore_and_report(output: str) -> None:
+    pass

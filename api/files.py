@@ -15,10 +15,10 @@ from .models.model import Model
 from .models.ops import loop_bounds
 from .text import count, ledger_text, size, table
 
-__all__ = ["compress", "export", "inspect"]
+__all__ = ["StageBar", "compress", "export", "inspect"]
 
 
-class _Bar:
+class StageBar:
     """One tqdm bar per stage, on standard error."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def compress(arguments: argparse.Namespace) -> None:
     if not arguments.output.endswith(".pico"):
         raise InputError("--output", arguments.output, "a file ending in .pico", "for example -o x.pico")
     _writable(arguments.output)
-    bar = _Bar()
+    bar = StageBar()
     try:
         model = run_compression(
             arguments.model, arguments.recipe, seed=arguments.seed, output=arguments.output, progress=bar

@@ -84,11 +84,13 @@ def _window_output(node: Node, size: tuple[int, int], kernel: tuple[int, int]) -
     out = []
     for axis in (0, 1):
         span = size[axis] + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1
-        if node.attributes.get("ceil_mode"):
-            span += stride[axis] - 1
         if span < 0:
             raise _wrong(node, f"a {kernel} window over a {size} input", "a window that fits its input")
-        out.append(span // stride[axis] + 1)
+        steps = span // stride[axis]
+        if node.attributes.get("ceil_mode") and span % stride[axis]:
+            # One more, cut off at the edge, unless it would start in the padding (ONNX MaxPool-22, PyTorch).
+            steps += (steps + 1) * stride[axis] < size[axis] + pads[axis]
+        out.append(steps + 1)
     return out[0], out[1]
 
 
@@ -160,6 +162,16 @@ def _add_shape(node: Node, inputs: tuple[TensorSpec, ...], _: Mapping[str, Param
     return inputs[0].shape
 
 
+def _batch_normalization_shape(
+    node: Node, inputs: tuple[TensorSpec, ...], parameters: Mapping[str, Parameter]
+) -> tuple[int, ...]:
+    """y = scale x + bias by channel: the running statistics are folded into both on import."""
+    shape = inputs[0].shape
+    if len(shape) < 2 or any(parameters[role].shape != (shape[1],) for role in ("scale", "bias")):
+        raise _wrong(node, f"an input of shape {shape}", "scale and bias with one element per channel")
+    return shape
+
+
 OPS: Mapping[str, Operator] = {
     "conv": Operator(_conv_shape, _conv_bounds),
     "gemm": Operator(_gemm_shape, _gemm_bounds),
@@ -170,6 +182,7 @@ OPS: Mapping[str, Operator] = {
     "identity": Operator(_same_shape),
     "flatten": Operator(_flatten_shape),
     "add": Operator(_add_shape),
+    "batch_normalization": Operator(_batch_normalization_shape),
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..models.compress.share import compress_without_training
 from ..models.errors import InputError
 from ..models.graph import Graph
-from ..models.load import load_model
+from ..models.load import LayerModel, load_model
 from ..models.model import Model
 from .cost import Cost
 from .processors import ENERGY_LEVELS, RESIDENCIES, cost
@@ -59,14 +59,23 @@ def recompress(model: Model, overrides: Overrides) -> tuple[Model, Overrides]:
     weights = {name for node in model.graph for role, name in node.parameters.items() if role == "weight"}
     if not asked or not weights or not all(model.graph.parameters[name].known for name in weights):
         return model, overrides
-    current = max((tensor.code_bits for tensor in model.coded.values()), default=32)
-    bits = overrides.bits if overrides.bits is not None else current
-    if bits > 16:
-        raise InputError("--bits", bits, "at most 16 bits for shared weights", "leave --bits out for fp32")
-    coded = compress_without_training(model.graph, overrides.density, bits)
+    if overrides.bits is not None and overrides.bits > 16:
+        raise InputError("--bits", overrides.bits, "at most 16 bits for shared weights", "leave --bits out for fp32")
+    coded = compress_without_training(model.graph, overrides.density, overrides.bits or _current_bits(model))
     return replace(coded, name=model.name, activation_density=model.activation_density), replace(
         overrides, bits=None, density=None
     )
+
+
+def _current_bits(model: Model) -> dict[str, int] | None:
+    """Code bits by layer of a model that has shared weights."""
+    bits = {
+        node.name: model.coded[name].code_bits
+        for node in model.graph
+        for role, name in node.parameters.items()
+        if role == "weight" and name in model.coded
+    }
+    return bits or None
 
 
 def estimate(
@@ -148,4 +157,13 @@ def estimate_many(
 
 def _with_layer_settings(model: Model, asked: Overrides) -> tuple[Model, Overrides]:
     """Settings written into a `gemm:` or `conv:` string hold where the command line says nothing."""
-    return model, asked
+    if not isinstance(model, LayerModel):
+        return model, asked
+    layer = model.layer
+    return model, replace(
+        asked,
+        bits=layer.bits if asked.bits is None else asked.bits,
+        activation_bits=layer.act_bits if asked.activation_bits is None else asked.activation_bits,
+        density=layer.density if asked.density is None else asked.density,
+        activation_density=layer.act_density if asked.activation_density is None else asked.activation_density,
+    )

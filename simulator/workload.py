@@ -64,6 +64,7 @@ class Workload:
 
     model: str
     batch: int
+    repeats: int
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     bounds: tuple[LoopBounds | None, ...]
@@ -120,8 +121,8 @@ class Workload:
 
     @property
     def products_per_weight(self) -> Array:
-        """How often each weight is used per batch (the N of a fully connected layer), by layer."""
-        return np.array([bounds.N if bounds else 1 for bounds in self.bounds], float) * self.batch
+        """How often a fully connected layer uses each weight per batch, by layer."""
+        return np.array([bounds.N if bounds else 1 for bounds in self.bounds], float) * self.repeats
 
 
 def _memoised(make: Callable[[], WeightStructure]) -> Callable[[], WeightStructure]:
@@ -210,11 +211,21 @@ def _activation_density(model: Model, node: Node, overrides: Overrides) -> tuple
     return 1.0, "assumed 1.0"
 
 
+def _described_batch(graph: Graph) -> int:
+    """The batch that the network itself was written for: the first axis of its inputs, where they agree."""
+    first = {graph.tensors[name].shape[0] for name in graph.inputs if len(graph.tensors[name].shape) > 1}
+    return first.pop() if len(first) == 1 else 1
+
+
 def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = None) -> Workload:
-    """The layers of `model` for `batch` inferences at once; views and fused activations drop out."""
+    """The layers of `model`, run for `batch` times the batch it is described at.
+
+    Views and fused activations drop out. The Workload's `batch` counts all inferences.
+    """
     if not isinstance(batch, int) or batch < 1 or batch > 1 << 20:
         raise InputError("--batch", batch, f"a whole number from 1 to {1 << 20}", "for example --batch 1")
     overrides = overrides or Overrides()
+    described = _described_batch(model.graph)
     fused = _fused_nodes(model.graph)
     nodes = [node for node in model.graph if node.op not in VIEWS and node.name not in fused]
     rows = [_row(model, node, batch, overrides, place) for place, node in enumerate(nodes)]
@@ -224,7 +235,8 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
     densities = sorted({row.activation_basis for row in with_weights})
     return Workload(
         model=model.name,
-        batch=batch,
+        batch=batch * described,
+        repeats=batch,
         names=tuple(node.name for node in nodes),
         kinds=tuple(row.kind for row in rows),
         bounds=tuple(row.bounds for row in rows),

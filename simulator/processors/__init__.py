@@ -1,5 +1,5 @@
 """One cost model a file; `cost(workload, target)` picks by the target's type."""
 
-from .dispatch import cost
+from .dispatch import ENERGY_LEVELS, RESIDENCIES, cost
 
-__all__ = ["cost"]
+__all__ = ["ENERGY_LEVELS", "RESIDENCIES", "cost"]

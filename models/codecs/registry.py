@@ -1,0 +1,107 @@
+"""Every way to store a tensor of shared weights, by the name that CodedTensor.encoding carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from ..errors import FileFormatError, InputError
+from ..model import CodedTensor
+from .base import Codec, Encoded, Layout, Sizes
+from .bitmask import bitmask
+from .bitpack import check_length
+from .csr import CSR
+from .dense import dense
+from .eie_csc4 import eie_csc4
+from .relative import relative
+
+__all__ = ["ENCODINGS", "codec_named", "decode", "encode", "section_bits"]
+
+ENCODINGS: Mapping[str, Codec] = MappingProxyType(
+    {
+        codec.name: codec
+        for codec in (
+            *(dense(coded) for coded in (False, True)),
+            *(bitmask(coded) for coded in (False, True)),
+            CSR,
+            *(relative(bits, coded) for bits in range(1, 17) for coded in (False, True)),
+            eie_csc4(),
+        )
+    }
+)
+CODEBOOK_ENTRY_BITS = 32
+
+
+def codec_named(name: str) -> Codec:
+    """The codec of an encoding's name, or InputError."""
+    if name not in ENCODINGS:
+        wanted = "dense, bitmask, csr, eie_csc4 or relative1 to relative16, some with +huffman"
+        raise InputError("encoding", name, wanted)
+    return ENCODINGS[name]
+
+
+def _with_codebook(sizes: Sizes, symbols: int) -> Sizes:
+    stored = symbols - 1
+    return Sizes({"codebook": CODEBOOK_ENTRY_BITS * stored, **sizes.bits}, {"codebook": stored, **sizes.entries})
+
+
+def encode(tensor: CodedTensor) -> Encoded:
+    """The bytes of a tensor: section `codebook` (float32, little-endian, entries 1 to n - 1), then the codec's.
+
+    Raises InputError for an unknown encoding or a tensor that it cannot hold.
+
+    >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "dense")
+    >>> {name: data.hex() for name, data in encode(t).sections.items()}
+    {'codebook': '0000003f', 'codes': '40'}
+    """
+    codec = codec_named(tensor.encoding)
+    if tensor.codes.size == 0:
+        raise InputError("encoding", f"shape {tensor.shape}", "at least one element")
+    encoded = codec.encode(np.ascontiguousarray(tensor.codes), tensor.code_bits, len(tensor.codebook))
+    codebook = np.asarray(tensor.codebook[1:], "<f4").tobytes()
+    sizes = _with_codebook(encoded.sizes, len(tensor.codebook))
+    return Encoded({"codebook": codebook, **encoded.sections}, encoded.entries, sizes)
+
+
+def section_bits(encoding: str, layout: Layout) -> dict[str, int | None]:
+    """Sections in file order and their bits, each rounded up to whole bytes; None for a Huffman stream."""
+    codebook = CODEBOOK_ENTRY_BITS * (layout.symbols - 1)
+    return {"codebook": codebook, **codec_named(encoding).section_bits(layout)}
+
+
+def decode(
+    encoding: str, sections: Mapping[str, bytes], layout: Layout, where: str = "tensor"
+) -> tuple[CodedTensor, Sizes]:
+    """The tensor that `encode` was given, and its sizes. Raises FileFormatError for anything else.
+
+    Checks every section's length against `layout` before any array of that size is made.
+
+    >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "csr")
+    >>> encoded = encode(t)
+    >>> decode("csr", encoded.sections, Layout((1, 2), 1, 2, encoded.entries))[0].values.tolist()
+    [[0.0, 0.5]]
+    """
+    codec = codec_named(encoding)
+    _check_layout(layout, where)
+    for name, bits in section_bits(encoding, layout).items():
+        if name not in sections:
+            raise FileFormatError(where, f"sections {', '.join(sections) or 'none'}", f"a section {name}")
+        if bits is not None:
+            check_length(sections[name], bits, f"{where} {name}")
+    codes, sizes = codec.decode(sections, layout, where)
+    values = np.frombuffer(sections["codebook"], "<f4").astype(np.float32)
+    if not np.isfinite(values).all():
+        raise FileFormatError(f"{where} codebook", "a value that is not finite", "finite values")
+    codebook = np.concatenate((np.zeros(1, np.float32), values))
+    tensor = CodedTensor(codes.reshape(layout.shape), codebook, layout.code_bits, encoding)
+    return tensor, _with_codebook(sizes, layout.symbols)
+
+
+def _check_layout(layout: Layout, where: str) -> None:
+    if not 1 <= layout.code_bits <= 16 or not 1 <= layout.symbols <= 1 << layout.code_bits:
+        got = f"{layout.symbols} codebook entries of {layout.code_bits} bits"
+        raise FileFormatError(where, got, "1 to 2^bits entries, 1 to 16 bits")
+    if any(size < 1 for size in layout.shape) or layout.entries < 0:
+        raise FileFormatError(where, f"shape {layout.shape}, {layout.entries} entries", "positive sizes")

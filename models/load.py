@@ -1,0 +1,110 @@
+"""From a MODEL string to a Model: a network's name, a file, or one layer written out."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+
+from .errors import InputError
+from .importers.layer_spec import LAYER_KINDS, LayerSpec, is_layer_spec, parse_layer_spec
+from .importers.onnx import import_onnx
+from .model import Model
+from .zoo.names import NETWORKS, build_network, network_names
+
+__all__ = ["LayerModel", "load_model", "model_names", "variant_names"]
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerModel(Model):
+    """The Model of a layer written out; `layer` keeps the settings in its string (bits, densities)."""
+
+    layer: LayerSpec = field(kw_only=True)
+
+
+def _read_onnx(path: str, shapes: Shapes | None) -> Model:
+    graph = import_onnx(path, shapes)
+    return Model(graph.name, graph)
+
+
+def _read_pico(path: str, shapes: Shapes | None) -> Model:
+    from .pico import read_pico
+
+    _refuse_shapes(path, shapes)
+    return read_pico(path)
+
+
+READERS: Mapping[str, Callable[[str, Shapes | None], Model]] = {".onnx": _read_onnx, ".pico": _read_pico}
+
+
+def variant_names() -> list[str]:
+    """NAME@VARIANT of the compressed weights that ship with the package."""
+    files = resources.files(f"{__package__}.zoo").iterdir()
+    names = (file.name.removesuffix(".pico") for file in files if file.name.endswith(".pico"))
+    return sorted(name for name in names if "@" in name)
+
+
+def model_names() -> list[str]:
+    """Every name that `load_model` knows: networks and their shipped variants.
+
+    >>> "lenet-5" in model_names()
+    True
+    """
+    return sorted([*network_names(), *variant_names()])
+
+
+def load_model(spec: str | os.PathLike[str], shapes: Shapes | None = None) -> Model:
+    """The Model that a MODEL string stands for.
+
+    A network's name gives its dense fp32 graph without weights, NAME@VARIANT weights that ship with the
+    package, a path ending in .onnx or .pico what is in the file, `gemm:...` or `conv:...` a LayerModel.
+    `shapes` fixes the open dimensions of an ONNX file's inputs by name. Raises InputError for a string that
+    is none of these, FileFormatError for a damaged file, GraphError for a network that cannot be read.
+
+    >>> load_model("lenet-300-100").graph.parameter_count
+    266610
+    >>> load_model("gemm:N=10,K=100,bits=4").layer.bits
+    4
+    """
+    text = os.fspath(spec)
+    if "\0" in text or not text.strip():
+        raise InputError("MODEL", repr(text), "a network's name, a file, or a layer written out",
+                         "see: picojoule networks")  # fmt: skip
+    if is_layer_spec(text):
+        _refuse_shapes(text, shapes)
+        layer = parse_layer_spec(text)
+        return LayerModel(text, layer.graph, layer=layer)
+    reader = READERS.get(Path(text).suffix.lower())
+    if reader is not None:
+        return reader(text, shapes)
+    _refuse_shapes(text, shapes)
+    if text in NETWORKS:
+        return Model(text, build_network(text))
+    if text in variant_names():
+        with resources.as_file(resources.files(f"{__package__}.zoo") / f"{text}.pico") as path:
+            return replace(_read_pico(str(path), None), name=text)
+    raise _unknown(text)
+
+
+def _refuse_shapes(text: str, shapes: Shapes | None) -> None:
+    if shapes:
+        raise InputError(f"--shape {next(iter(shapes))}", text, "an .onnx file, whose input shapes can be open",
+                         "leave --shape out")  # fmt: skip
+
+
+def _unknown(text: str) -> InputError:
+    """A file of another kind, a misspelt name, or a variant that does not ship."""
+    kinds = ", ".join(READERS)
+    path = Path(text)
+    if (path.suffix and path.suffix.lstrip(".").isalpha()) or path.name != text:
+        return InputError(text, f"a file ending in {path.suffix or 'nothing'}", f"one ending in {kinds}",
+                          "or a network's name, see: picojoule networks")  # fmt: skip
+    names = [*model_names(), *(f"{kind}:" for kind in LAYER_KINDS)]
+    near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
+    wanted = f"{' or '.join(near)}" if near else f"a network's name, a file ({kinds}), gemm:... or conv:..."
+    return InputError("MODEL", text, wanted, "see: picojoule networks")

@@ -1,0 +1,109 @@
+"""From costs to the tables that figures draw: one row per thing drawn, units in the column names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..target import EieTarget, RooflineTarget
+from ..terms import COMPONENTS
+
+if TYPE_CHECKING:
+    from ..cost import Cost
+    from ..ladder import Rung
+
+__all__ = ["comparison_frame", "ladder_frame", "memory_frame", "roofline_frame", "roofs_frame", "traffic_frame"]
+
+
+def traffic_frame(cost: Cost) -> pd.DataFrame:
+    """Bytes per batch by memory level and operand: level, operand, read_bytes, write_bytes."""
+    rows = [
+        {
+            "level": move.level,
+            "operand": move.operand,
+            "read_bytes": float(np.sum(move.read_bits)) / 8,
+            "write_bytes": float(np.sum(move.write_bits)) / 8,
+        }
+        for move in cost.traffic
+    ]
+    frame = pd.DataFrame(rows, columns=["level", "operand", "read_bytes", "write_bytes"])
+    return frame.groupby(["level", "operand"], sort=False, as_index=False).sum()
+
+
+def ladder_frame(ladder: Iterable[Rung]) -> pd.DataFrame:
+    """The rungs of `size_ladder`: step, bytes, ratio, paper_bytes, paper_ratio, how."""
+    names = ("step", "bytes", "ratio", "paper_bytes", "paper_ratio", "how")
+    return pd.DataFrame([{name: getattr(rung, name) for name in names} for rung in ladder], columns=list(names))
+
+
+def comparison_frame(costs: Sequence[Cost]) -> pd.DataFrame:
+    """One row per cost: model, target, energy and time per batch, and their intervals (NaN where none)."""
+    rows = []
+    for cost in costs:
+        totals, intervals = cost.totals, cost.intervals or {}
+        energy = intervals.get("energy_pj") or [np.nan, np.nan]
+        latency = intervals.get("latency_s") or [np.nan, np.nan]
+        rows.append(
+            {
+                "model": cost.workload.model,
+                "target": cost.target.name,
+                "energy_pj": totals["energy_pj"],
+                "energy_low_pj": energy[0],
+                "energy_high_pj": energy[1],
+                "latency_s": np.nan if totals["latency_s"] is None else totals["latency_s"],
+                "latency_low_s": latency[0],
+                "latency_high_s": latency[1],
+                "level": intervals.get("level", np.nan),
+                "partial": cost.partial,
+                "fits": bool(cost.fits),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def memory_frame(costs: Sequence[tuple[str, Cost]]) -> pd.DataFrame:
+    """(memory, cost) pairs, such as ("DRAM", cold), ("SRAM", warm): model, memory, energy in all and by component."""
+    rows = []
+    for memory, cost in costs:
+        parts = {f"energy_{name}_pj": float(v.sum()) for name, v in cost.energy_by_component_pj().items()}
+        row: dict[str, Any] = {"model": cost.workload.model, "memory": memory, "energy_pj": cost.totals["energy_pj"]}
+        rows.append(row | parts)
+    columns = ["model", "memory", "energy_pj", *(f"energy_{name}_pj" for name in COMPONENTS)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def roofline_frame(cost: Cost) -> pd.DataFrame:
+    """Modelled layers: name, macs_performed, moved_bytes, intensity_mac_per_byte, macs_per_s, bound_by.
+
+    `moved_bytes` is what passes the busiest memory level. Empty where the target has no clock.
+    """
+    columns = ["name", "macs_performed", "moved_bytes", "intensity_mac_per_byte", "macs_per_s", "bound_by"]
+    latency = cost.latency_s
+    levels = list(cost.bits_by_level().values())
+    moved = np.max(levels, axis=0) / 8 if levels else np.zeros_like(latency)
+    missing = {layer.layer for layer in cost.unmodelled}
+    rows = []
+    for place, name in enumerate(cost.workload.names):
+        performed = float(cost.macs_performed[place])
+        if not cost.has_latency or name in missing or not (performed and latency[place] and moved[place]):
+            continue
+        intensity, speed = performed / float(moved[place]), performed / float(latency[place])
+        rows.append([name, performed, float(moved[place]), intensity, speed, str(cost.bound_by[place])])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def roofs_frame(cost: Cost) -> pd.DataFrame:
+    """The target's ceilings: roof, macs_per_s, bytes_per_s (infinite where memory sets no limit)."""
+    columns = ["roof", "macs_per_s", "bytes_per_s"]
+    target = cost.target
+    if isinstance(target, RooflineTarget):
+        rates = [m.bandwidth_bits_per_s.value / 8 for m in target.memories if m.bandwidth_bits_per_s]
+        peak = target.peak_macs_per_s.value
+        return pd.DataFrame([[f"{target.name}: peak and memory", peak, min(rates, default=np.inf)]], columns=columns)
+    if isinstance(target, EieTarget):
+        rate = target.n_pe * target.clock_hz.value
+        return pd.DataFrame([[f"{target.n_pe} entries a cycle", rate, np.inf]], columns=columns)
+    return pd.DataFrame(columns=columns)

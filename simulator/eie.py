@@ -1,11 +1,15 @@
 """Cycles of EIE (Han et al., ISCA 2016): broadcast activations, per-PE queues, one entry a cycle.
 
-Every non-zero activation is broadcast to all PEs, at most one a cycle, and waits in each PE's queue
-until that PE has worked through its entries (padding included) of the activation's column. The
-broadcast stalls while any queue is full; so a PE that has more work than the others delays them all.
+Every non-zero activation is broadcast to all PEs, at most one a cycle, into a queue in each PE. "At any
+point in time each PE processes the activation at the head of its queue" (section IV): an activation
+leaves the queue when the PE has worked through its entries (padding included) of that column, so the
+depth counts the one in work. The broadcast stalls while any queue is full; so a PE that has more work
+than the others delays them all.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,23 +52,29 @@ def matrix_vector_cycles(entries: Ints, fifo_depth: int, broadcasts: Ints | None
 
 
 def layer_cycles(
-    entries: Ints, active: Ints, *, fifo_depth: int, columns_per_batch: int
+    work: Sequence[Ints], active: Sequence[Ints], *, fifo_depth: int, columns_per_batch: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(cycles, entries worked through) of one matrix-vector product, shape [samples] each.
 
-    `entries[column, k]` from WeightStructure.interleaved_entries; `active[s]` the sorted indices of the
-    non-zero activations of sample s, shape [samples, count]. A matrix with more columns than the pointer
-    memory or the activation registers hold runs in batches of columns, each drained before the next.
+    `active[s]`: sorted indices of the columns whose activation is not zero in sample s.
+    `work[s][t, k]`: entries of the t-th of them on PE k (WeightStructure.interleaved_entries), padding
+    included. A matrix with more columns than the pointer memory or the activation registers hold runs in
+    batches of columns, each drained before the next.
+
+    >>> cycles, entries = layer_cycles([np.array([[3, 0], [1, 2]])], [np.array([0, 7])], fifo_depth=8,
+    ...                                columns_per_batch=4)
+    >>> cycles.tolist(), entries.tolist()
+    ([5.0], [6.0])
     """
     samples = len(active)
     cycles, performed = np.zeros(samples), np.zeros(samples)
-    columns = len(entries)
-    for first in range(0, columns, columns_per_batch):
-        inside = (active >= first) & (active < first + columns_per_batch)
-        lengths = inside.sum(axis=1)
-        chosen = np.zeros((int(lengths.max(initial=0)), samples, entries.shape[1]), np.int64)
-        for sample in range(samples):
-            chosen[: lengths[sample], sample] = entries[active[sample][inside[sample]]]
+    end = max((int(columns[-1]) + 1 for columns in active if len(columns)), default=0)
+    for first in range(0, end, columns_per_batch):
+        spans = [np.searchsorted(columns, (first, first + columns_per_batch)) for columns in active]
+        lengths = np.array([stop - start for start, stop in spans])
+        chosen = np.zeros((int(lengths.max()), samples, work[0].shape[1]), np.int64)
+        for sample, (start, stop) in enumerate(spans):
+            chosen[: stop - start, sample] = work[sample][start:stop]
         cycles += matrix_vector_cycles(chosen, fifo_depth, lengths)
         performed += chosen.sum(axis=(0, 2))
     return cycles, performed

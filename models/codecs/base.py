@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError
 from ..ops import weight_matrix_shape
 
-__all__ = ["Codec", "Codes", "Encoded", "Layout", "Sizes", "check_increasing", "check_no_zero"]
+__all__ = ["Codec", "Codes", "Encoded", "Layout", "Sizes"]
 
 Codes = NDArray[np.uint16]
 
@@ -85,16 +84,3 @@ class Codec:
     encode: Callable[[Codes, int, int], Encoded]
     section_bits: Callable[[Layout], Mapping[str, int | None]]
     decode: Callable[[Mapping[str, bytes], Layout, str], tuple[Codes, Sizes]]
-    options: Mapping[str, int] = field(default_factory=dict)
-
-
-def check_no_zero(codes: NDArray[np.unsignedinteger], where: str) -> None:
-    """Formats that store non-zeros only never store code 0."""
-    if codes.size and not codes.all():
-        raise FileFormatError(f"{where} codes", "code 0 among the non-zeros", "codes of at least 1")
-
-
-def check_increasing(pointers: NDArray[np.int64], where: str) -> None:
-    """Pointers [..., n] start at 0 and never fall."""
-    if pointers[..., 0].any() or (np.diff(pointers) < 0).any():
-        raise FileFormatError(f"{where} pointers", "pointers that fall or start above 0", "0, then never falling")

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import FileFormatError
-from .base import Codec, Codes, Encoded, Layout, Sizes, check_no_zero
-from .bitpack import check_length, check_zero_tail
+from .base import Codec, Codes, Encoded, Layout, Sizes
+from .checks import check_length, check_no_zero, check_zero_tail, damaged
 from .stream import Stream, read_stream, stream_bits, write_stream
 
 __all__ = ["bitmask"]
@@ -51,7 +50,7 @@ def bitmask(coded: bool) -> Codec:
         kept = np.unpackbits(packed, count=layout.elements).astype(bool)
         found = int(np.count_nonzero(kept))
         if found != layout.entries:
-            raise FileFormatError(f"{where} mask", f"{found} ones", f"{layout.entries}, the number of codes")
+            raise damaged(f"{where} mask", f"{found} ones", f"{layout.entries}, the number of codes")
         stream = read_stream(sections, "codes", found, layout.code_bits, layout.symbols, coded, where)
         check_no_zero(stream.symbols, where)
         codes = np.zeros(layout.elements, np.uint16)

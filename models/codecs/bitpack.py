@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import FileFormatError, InputError
+from ..errors import InputError
+from .checks import check_length, check_zero_tail, packed_bytes
 
-__all__ = ["check_length", "check_zero_tail", "pack", "packed_bytes", "unpack", "width_of"]
+__all__ = ["pack", "unpack", "width_of"]
 
 CHUNK = 1 << 16  # numbers handled at a time; a multiple of 8, so that every chunk fills its last byte
 
@@ -19,11 +20,6 @@ def width_of(largest: int) -> int:
     (1, 8, 9)
     """
     return max(1, int(largest).bit_length())
-
-
-def packed_bytes(bits: int) -> int:
-    """Bytes that hold `bits` bits, the last byte filled up with zero bits."""
-    return -(-bits // 8)
 
 
 def _container(width: int) -> int:
@@ -76,15 +72,3 @@ def unpack(data: bytes, count: int, width: int, where: str = "packed numbers") -
             chunk = np.packbits(bits)
         out[first : first + here] = chunk.view(f">u{size}")
     return out
-
-
-def check_length(data: bytes, bits: int, where: str) -> None:
-    """Exactly the bytes that hold `bits` bits, or FileFormatError."""
-    if len(data) != packed_bytes(bits):
-        raise FileFormatError(where, f"{len(data)} bytes", f"{packed_bytes(bits)} bytes for {bits} bits")
-
-
-def check_zero_tail(data: bytes, bits: int, where: str) -> None:
-    """The unused low bits of the last byte are 0, so that a content has one encoding only."""
-    if bits % 8 and data[-1] & (0xFF >> bits % 8):
-        raise FileFormatError(where, f"a last byte of {data[-1]:#04x}", f"zeros behind its first {bits % 8} bits")

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import FileFormatError
-from .base import Codec, Codes, Encoded, Layout, Sizes, check_increasing, check_no_zero
+from .base import Codec, Codes, Encoded, Layout, Sizes
 from .bitpack import pack, unpack, width_of
+from .checks import check_increasing, check_no_zero, damaged
 from .stream import read_stream
 
 __all__ = ["CSR"]
@@ -63,11 +63,11 @@ def _decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[
     pointers = raw.astype(np.int64)
     check_increasing(pointers, where)
     if pointers[-1] != count:
-        raise FileFormatError(f"{where} pointers", f"an end of {pointers[-1]}", f"{count} entries")
+        raise damaged(f"{where} pointers", f"an end of {pointers[-1]}", f"{count} entries")
     column = unpack(sections["indices"], count, width_of(columns - 1), f"{where} indices").astype(np.int64)
     place = np.repeat(np.arange(rows), np.diff(pointers)) * columns + column
     if count and (int(column.max()) >= columns or (np.diff(place) <= 0).any()):
-        raise FileFormatError(f"{where} indices", "a column twice, out of order or beyond the last",
+        raise damaged(f"{where} indices", "a column twice, out of order or beyond the last",
                               f"columns below {columns}, rising within a row")  # fmt: skip
     stream = read_stream(sections, "codes", count, layout.code_bits, layout.symbols, False, where)
     check_no_zero(stream.symbols, where)

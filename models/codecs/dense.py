@@ -1,6 +1,6 @@
 """`dense`: every code in C order, `code_bits` each; `dense+huffman`: the same stream Huffman coded.
 
-    bits = elements * code_bits
+bits = elements * code_bits
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import FileFormatError
 from .base import Codec, Codes, Encoded, Layout, Sizes
+from .checks import damaged
 from .stream import Stream, read_stream, stream_bits, write_stream
 
 __all__ = ["dense"]
@@ -40,7 +40,7 @@ def dense(coded: bool) -> Codec:
 
     def decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[Codes, Sizes]:
         if layout.entries != layout.elements:
-            raise FileFormatError(where, f"{layout.entries} codes", f"{layout.elements} codes")
+            raise damaged(where, f"{layout.entries} codes", f"{layout.elements} codes")
         stream = read_stream(
             sections, "codes", layout.elements, layout.code_bits, layout.symbols, coded, where
         )  # fmt: skip

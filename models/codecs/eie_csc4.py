@@ -15,9 +15,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError, InputError
-from .base import Codec, Codes, Encoded, Layout, Sizes, check_increasing
+from ..errors import InputError
+from .base import Codec, Codes, Encoded, Layout, Sizes
 from .bitpack import pack, unpack
+from .checks import check_increasing, damaged
 
 __all__ = ["N_PE", "eie_csc4"]
 
@@ -26,7 +27,7 @@ POINTER_BITS = 16
 LONGEST_RUN = 15
 
 
-def _sizes(codes: NDArray[np.unsignedinteger], pointers: int) -> Sizes:
+def _sizes(codes: NDArray[np.integer], pointers: int) -> Sizes:
     pads = int(np.count_nonzero(codes == 0))
     real = len(codes) - pads
     bits = {"indices": 4 * real, "codes": 4 * real, "padding": 8 * pads, "pointers": POINTER_BITS * pointers}
@@ -91,7 +92,7 @@ def eie_csc4(n_pe: int = N_PE) -> Codec:
         pointers = raw.astype(np.int64).reshape(n_pe, columns + 1)
         check_increasing(pointers, where)
         if pointers[:, -1].sum() != layout.entries:
-            raise FileFormatError(f"{where} pointers", f"{pointers[:, -1].sum()} entries", f"{layout.entries}")
+            raise damaged(f"{where} pointers", f"{pointers[:, -1].sum()} entries", f"{layout.entries}")
         entries = unpack(sections["entries"], layout.entries, 8, f"{where} entries")
         codes = _place(entries, np.diff(pointers).ravel(), layout, n_pe, where)
         return codes, _sizes(entries & LONGEST_RUN, count)
@@ -106,17 +107,17 @@ def _place(
     rows, columns = layout.matrix
     run, code = (entries >> 4).astype(np.int64), entries & LONGEST_RUN
     if len(code) and int(code.max()) >= layout.symbols:
-        raise FileFormatError(f"{where} entries", f"code {code.max()}", f"codes below {layout.symbols}")
+        raise damaged(f"{where} entries", f"code {code.max()}", f"codes below {layout.symbols}")
     cell = np.repeat(np.arange(len(per_cell)), per_cell)
     covered = np.concatenate(([0], np.cumsum(run + 1)))
     before_cell = covered[np.cumsum(per_cell) - per_cell]
     local = covered[1:] - 1 - before_cell[cell]
     row = local * n_pe + cell // columns
     if (row >= rows).any():
-        raise FileFormatError(f"{where} entries", f"row {row.max()}", f"rows below {rows}")
+        raise damaged(f"{where} entries", f"row {row.max()}", f"rows below {rows}")
     last = np.diff(cell, append=-1) != 0
     if ((code == 0) & (last | (run != LONGEST_RUN))).any():
-        raise FileFormatError(f"{where} entries", "a code 0 that no padding entry needs",
+        raise damaged(f"{where} entries", "a code 0 that no padding entry needs",
                               "padding with run 15, before a non-zero")  # fmt: skip
     codes = np.zeros(layout.elements, np.uint16)
     real = code != 0

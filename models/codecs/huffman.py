@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError, InputError
-from .bitpack import pack, packed_bytes, unpack
+from ..errors import InputError
+from .bitpack import pack, unpack
+from .checks import damaged, packed_bytes
 
 __all__ = ["LENGTH_BITS", "MAX_LENGTH", "canonical_codes", "code_lengths", "decode_table", "encode", "encode_table"]
 
@@ -130,10 +131,10 @@ def decode_table(data: bytes, symbols: int, where: str) -> Lengths:
     """
     lengths = unpack(data, symbols, LENGTH_BITS, where).astype(np.int64)
     if lengths.size and int(lengths.max()) > MAX_LENGTH:
-        raise FileFormatError(where, f"a code length of {lengths.max()}", f"at most {MAX_LENGTH} bits")
+        raise damaged(where, f"a code length of {lengths.max()}", f"at most {MAX_LENGTH} bits")
     used = lengths[lengths > 0]
     kraft = int((np.int64(1) << (MAX_LENGTH - used)).sum())
     lone = len(used) == 1 and used[0] == 1
     if len(used) and not lone and kraft != 1 << MAX_LENGTH:
-        raise FileFormatError(where, f"a Kraft sum of {kraft / (1 << MAX_LENGTH):.6g}", "a complete prefix code: 1")
+        raise damaged(where, f"a Kraft sum of {kraft / (1 << MAX_LENGTH):.6g}", "a complete prefix code: 1")
     return lengths

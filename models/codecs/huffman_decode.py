@@ -15,8 +15,7 @@ from math import gcd, isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError
-from .bitpack import check_length, check_zero_tail, packed_bytes
+from .checks import check_length, check_zero_tail, damaged, packed_bytes
 from .huffman import MAX_LENGTH, Lengths
 
 __all__ = ["decode"]
@@ -38,14 +37,14 @@ def decode(data: bytes, count: int, lengths: Lengths, where: str = "Huffman stre
     used = np.flatnonzero(lengths)
     if count == 0 or len(used) == 0:
         if count or data:
-            raise FileFormatError(where, f"{len(data)} bytes for {count} symbols", "a code, and none for nothing")
+            raise damaged(where, f"{len(data)} bytes for {count} symbols", "a code, and none for nothing")
         return np.zeros(0, np.uint16)
     if count > 8 * len(data):
-        raise FileFormatError(where, f"{len(data)} bytes for {count} symbols", "at least one bit a symbol")
+        raise damaged(where, f"{len(data)} bytes for {count} symbols", "at least one bit a symbol")
     if len(used) == 1:
         check_length(data, count, where)
         if any(data):
-            raise FileFormatError(where, "a 1 where the only codeword is 0", "zeros")
+            raise damaged(where, "a 1 where the only codeword is 0", "zeros")
         return np.full(count, used[0], np.uint16)
     return _decode_blocks(data, count, lengths, where)
 
@@ -67,9 +66,9 @@ def _decode_blocks(data: bytes, count: int, lengths: Lengths, where: str) -> NDA
             out[done : done + len(stop)] = table.symbols(data, np.concatenate(([bit], stop)))
             done, bit = done + len(stop), int(stop[-1])
     if done < count:
-        raise FileFormatError(where, f"{done} symbols", f"{count} symbols")
+        raise damaged(where, f"{done} symbols", f"{count} symbols")
     if packed_bytes(bit) != len(data):
-        raise FileFormatError(where, f"{len(data)} bytes", f"{packed_bytes(bit)} bytes for {count} symbols")
+        raise damaged(where, f"{len(data)} bytes", f"{packed_bytes(bit)} bytes for {count} symbols")
     check_zero_tail(data, bit, where)
     return out
 
@@ -118,12 +117,10 @@ def _codeword_ends(
     marks = ends[states[:-1] + inputs].T.ravel()
     if step_bits == 4:
         marks = (marks[::2] << 4) | marks[1::2]
-    return marks[: len(data)], state
+    return marks[: len(data)].astype(np.uint8, copy=False), state
 
 
-def _resynchronise(
-    states: NDArray[np.int32], inputs: NDArray[np.int32], state: int, moves: NDArray[np.int32]
-) -> int:
+def _resynchronise(states: NDArray[np.int32], inputs: NDArray[np.int32], state: int, moves: NDArray[np.int32]) -> int:
     """Overwrite the guessed `states` of a lane by the true ones until both agree; the state behind the lane."""
     for step in range(len(inputs)):
         if states[step] == state:

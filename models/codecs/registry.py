@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..errors import FileFormatError, InputError
+from ..errors import InputError
 from ..model import CodedTensor
 from .base import Codec, Encoded, Layout, Sizes
 from .bitmask import bitmask
-from .bitpack import check_length
+from .checks import check_length, damaged
 from .csr import CSR
 from .dense import dense
 from .eie_csc4 import eie_csc4
@@ -65,8 +65,15 @@ def encode(tensor: CodedTensor) -> Encoded:
     return Encoded({"codebook": codebook, **encoded.sections}, encoded.entries, sizes)
 
 
-def section_bits(encoding: str, layout: Layout) -> dict[str, int | None]:
-    """Sections in file order and their bits, each rounded up to whole bytes; None for a Huffman stream."""
+def section_bits(encoding: str, layout: Layout, where: str = "tensor") -> dict[str, int | None]:
+    """Sections in file order and their bits, each rounded up to whole bytes; None for a Huffman stream.
+
+    Raises FileFormatError for a layout that no tensor has.
+
+    >>> section_bits("relative5", Layout((300, 784), 6, 64, 20000))
+    {'codebook': 2016, 'gaps': 100000, 'codes': 120000}
+    """
+    _check_layout(layout, where)
     codebook = CODEBOOK_ENTRY_BITS * (layout.symbols - 1)
     return {"codebook": codebook, **codec_named(encoding).section_bits(layout)}
 
@@ -84,16 +91,15 @@ def decode(
     [[0.0, 0.5]]
     """
     codec = codec_named(encoding)
-    _check_layout(layout, where)
-    for name, bits in section_bits(encoding, layout).items():
+    for name, bits in section_bits(encoding, layout, where).items():
         if name not in sections:
-            raise FileFormatError(where, f"sections {', '.join(sections) or 'none'}", f"a section {name}")
+            raise damaged(where, f"sections {', '.join(sections) or 'none'}", f"a section {name}")
         if bits is not None:
             check_length(sections[name], bits, f"{where} {name}")
     codes, sizes = codec.decode(sections, layout, where)
     values = np.frombuffer(sections["codebook"], "<f4").astype(np.float32)
     if not np.isfinite(values).all():
-        raise FileFormatError(f"{where} codebook", "a value that is not finite", "finite values")
+        raise damaged(f"{where} codebook", "a value that is not finite", "finite values")
     codebook = np.concatenate((np.zeros(1, np.float32), values))
     tensor = CodedTensor(codes.reshape(layout.shape), codebook, layout.code_bits, encoding)
     return tensor, _with_codebook(sizes, layout.symbols)
@@ -102,6 +108,6 @@ def decode(
 def _check_layout(layout: Layout, where: str) -> None:
     if not 1 <= layout.code_bits <= 16 or not 1 <= layout.symbols <= 1 << layout.code_bits:
         got = f"{layout.symbols} codebook entries of {layout.code_bits} bits"
-        raise FileFormatError(where, got, "1 to 2^bits entries, 1 to 16 bits")
+        raise damaged(where, got, "1 to 2^bits entries, 1 to 16 bits")
     if any(size < 1 for size in layout.shape) or layout.entries < 0:
-        raise FileFormatError(where, f"shape {layout.shape}, {layout.entries} entries", "positive sizes")
+        raise damaged(where, f"shape {layout.shape}, {layout.entries} entries", "positive sizes")

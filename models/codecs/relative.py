@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import FileFormatError
 from .base import Codec, Codes, Encoded, Layout, Sizes
+from .checks import damaged
 from .stream import Stream, read_stream, stream_bits, write_stream
 
 __all__ = ["relative"]
@@ -72,10 +72,10 @@ def relative(index_bits: int, coded: bool) -> Codec:
         codes = read_stream(sections, "codes", count, layout.code_bits, layout.symbols, coded, where)
         place = np.cumsum(gaps.symbols.astype(np.int64) + 1) - 1
         if count and place[-1] >= layout.elements:
-            raise FileFormatError(f"{where} gaps", f"a last position of {place[-1]}", f"one below {layout.elements}")
+            raise damaged(f"{where} gaps", f"a last position of {place[-1]}", f"one below {layout.elements}")
         real = codes.symbols != 0
         if (gaps.symbols[~real] != largest).any() or (count and not real[-1]):
-            raise FileFormatError(f"{where} codes", "a code 0 that no padding entry needs",
+            raise damaged(f"{where} codes", "a code 0 that no padding entry needs",
                                   f"padding with gap {largest}, before a non-zero")  # fmt: skip
         flat = np.zeros(layout.elements, np.uint16)
         flat[place[real]] = codes.symbols[real]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError
 from . import huffman, huffman_decode
 from .bitpack import pack, unpack
+from .checks import damaged
 
 __all__ = ["Stream", "read_stream", "stream_bits", "table_name", "write_stream"]
 
@@ -68,5 +68,5 @@ def read_stream(
         return Stream(symbols, lengths, huffman.LENGTH_BITS * alphabet)
     packed = unpack(sections[name], count, width, where)
     if count and int(packed.max()) >= alphabet:
-        raise FileFormatError(where, int(packed.max()), f"numbers below {alphabet}")
+        raise damaged(where, int(packed.max()), f"numbers below {alphabet}")
     return Stream(packed, np.full(alphabet, width), 0)

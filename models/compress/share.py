@@ -101,13 +101,13 @@ def _lloyd(
     """Lloyd's rounds on sorted distinct `points` of `weights` copies each; filled centroids, sorted."""
     mass = np.concatenate(([0.0], np.cumsum(weights)))
     moment = np.concatenate(([0.0], np.cumsum(weights * points)))
-    edges = np.zeros(len(centroids) + 1, dtype=np.int64)
-    edges[-1] = len(points)
+    edges: NDArray[np.int64] | None = None
     for _ in range(max(iterations, 1)):
         cuts = np.searchsorted(points, (centroids[1:] + centroids[:-1]) / 2, side="right")
-        if np.array_equal(cuts, edges[1:-1]):
+        moved = np.concatenate(([0], cuts, [len(points)]))
+        if edges is not None and np.array_equal(moved, edges):
             break
-        edges[1:-1] = cuts
+        edges = moved
         low, high = edges[:-1], edges[1:]
         count = mass[high] - mass[low]
         filled = count > 0
@@ -115,6 +115,7 @@ def _lloyd(
         # rounding of the prefix sums must not carry a mean out of its own range
         centroids = centroids.copy()
         centroids[filled] = np.clip(mean, points[low[filled]], points[high[filled] - 1])
+    assert edges is not None
     return centroids[np.diff(edges) > 0]
 
 

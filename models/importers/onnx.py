@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import FileFormatError, GraphError, InputError
 from ..graph import Graph, TensorSpec
 from .onnx_draft import Call, Draft
-from .onnx_file import ELEMENT_LIMIT, FileTensors, read_onnx
+from .onnx_file import ELEMENT_LIMIT, FileTensors, as_text, read_onnx
 from .onnx_fold import FOLDERS, fold
 from .onnx_layers import OPERATORS
 
@@ -56,23 +56,24 @@ def _graph(model: onnx.ModelProto, file: Path, shapes: Mapping[str, tuple[int, .
     proto = model.graph
     if proto.sparse_initializer:
         raise GraphError(str(file), "sparse initializers", "dense ones", "export with dense weights")
-    initializers = {tensor.name: tensor for tensor in proto.initializer}
-    inputs = [value for value in proto.input if value.name not in initializers]
-    calls = _needed(_calls(model, file.name), [value.name for value in proto.output])
+    initializers = {as_text(tensor.name): tensor for tensor in proto.initializer}
+    inputs = [value for value in proto.input if as_text(value.name) not in initializers]
+    outputs = tuple(as_text(value.name) for value in proto.output)
+    calls = _needed(_calls(model, file.name), outputs)
     ordered = _ordered(calls, file.name)
     readers = Counter(name for call in calls for name in call.inputs)
-    readers.update(value.name for value in proto.output)
+    readers.update(outputs)
     draft = Draft(file.stem, FileTensors(str(file), file.parent), readers, initializers)
     draft.tensors.update(_input_specs(inputs, shapes, file.name))
     for call in ordered:
         _check_new(draft, call)
         if not fold(draft, call):
             _convert(draft, call)
-    for value in proto.output:
-        if value.name not in draft.producers:
-            where = f"{file.name}: output {value.name}"
+    for name in outputs:
+        if name not in draft.producers:
+            where = f"{file.name}: output {name}"
             raise GraphError(where, "nothing that computes it from an input", "a node's output")
-    return draft.finish(tuple(value.name for value in inputs), tuple(value.name for value in proto.output))
+    return draft.finish(tuple(as_text(value.name) for value in inputs), outputs)
 
 
 def _calls(model: onnx.ModelProto, file: str) -> list[Call]:
@@ -83,21 +84,33 @@ def _calls(model: onnx.ModelProto, file: str) -> list[Call]:
     calls: list[Call] = []
     taken: set[str] = set()
     for number, node in enumerate(model.graph.node):
-        kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
-        name = node.name or (node.output[0] if node.output else "") or f"node_{number}"
+        kind, domain = as_text(node.op_type), as_text(node.domain)
+        kind = kind if domain in DOMAINS else f"{domain}.{kind}"
+        reads, writes = (tuple(as_text(name) for name in names) for names in (node.input, node.output))
+        name = as_text(node.name) or next(iter(writes), "") or f"node_{number}"
         if name in taken:
             name = f"{name}_{number}"
         if name in taken:
             raise FileFormatError(file, f"several nodes named {name}", "unique names")
         taken.add(name)
-        attributes = {attribute.name: attribute for attribute in node.attribute}
-        calls.append(Call(name, kind, tuple(node.input), tuple(node.output), attributes, file, opset))
+        attributes = {as_text(attribute.name): attribute for attribute in node.attribute}
+        calls.append(Call(name, kind, reads, writes, attributes, file, opset))
     return calls
+
+
+def _producers(calls: Sequence[Call]) -> dict[str, int]:
+    """Which node writes each tensor, by place."""
+    producers: dict[str, int] = {}
+    for place, call in enumerate(calls):
+        for name in call.outputs:
+            if name and producers.setdefault(name, place) != place:
+                raise call.wrong(f"tensor {name!r} written twice", "one producer per tensor")
+    return producers
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[str]) -> list[Call]:
     """The nodes that lead to the outputs, in the file's order."""
-    producers = {name: place for place, call in enumerate(calls) for name in call.outputs if name}
+    producers = _producers(calls)
     wanted, seen = deque(outputs), set[int]()
     while wanted:
         place = producers.get(wanted.popleft())
@@ -109,11 +122,7 @@ def _needed(calls: Sequence[Call], outputs: Sequence[str]) -> list[Call]:
 
 def _ordered(calls: Sequence[Call], file: str) -> list[Call]:
     """An order in which every node comes after those it reads. Raises GraphError naming a cycle."""
-    producers: dict[str, int] = {}
-    for place, call in enumerate(calls):
-        for name in call.outputs:
-            if name and producers.setdefault(name, place) != place:
-                raise call.wrong(f"tensor {name!r} written twice", "one producer per tensor")
+    producers = _producers(calls)
     reads = [{producers[name] for name in call.inputs if name in producers} for call in calls]
     followers: list[list[int]] = [[] for _ in calls]
     for place, sources in enumerate(reads):
@@ -148,35 +157,36 @@ def _cycle(calls: Sequence[Call], reads: Sequence[set[int]], missing: Sequence[i
 def _input_specs(
     inputs: Sequence[onnx.ValueInfoProto], shapes: Mapping[str, tuple[int, ...]], file: str
 ) -> dict[str, TensorSpec]:
-    names = [value.name for value in inputs]
+    names = [as_text(value.name) for value in inputs]
     for name in shapes:
         if name not in names:
             raise InputError(f"--shape {name}", "no input of that name", f"one of {', '.join(names) or '(none)'}")
     if len(set(names)) < len(names) or "" in names:
         raise GraphError(file, "two inputs of one name", "unique names")
-    return {value.name: _input_spec(value, shapes.get(value.name), file) for value in inputs}
+    specs = zip(names, inputs, strict=True)
+    return {name: _input_spec(name, value, shapes.get(name), file) for name, value in specs}
 
 
-def _input_spec(value: onnx.ValueInfoProto, given: tuple[int, ...] | None, file: str) -> TensorSpec:
+def _input_spec(name: str, value: onnx.ValueInfoProto, given: tuple[int, ...] | None, file: str) -> TensorSpec:
     """The input's shape, open dimensions filled from `given`; the batch may stay open."""
-    where = f"{file}: input {value.name}"
+    where = f"{file}: input {name}"
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or tensor.elem_type not in FLOAT_BITS:
         raise GraphError(where, f"element type {tensor.elem_type}", "a tensor of float, float16 or bfloat16")
-    axes = [(axis.dim_value, axis.dim_param) for axis in tensor.shape.dim]
-    sizes: list[int | None] = [size if size > 0 else None for size, _ in axes]
-    described = "x".join(str(size or name or "?") for size, (_, name) in zip(sizes, axes, strict=True))
+    axes = tensor.shape.dim
+    sizes: list[int | None] = [axis.dim_value if axis.dim_value > 0 else None for axis in axes]
+    described = "x".join(str(size or as_text(axis.dim_param) or "?") for size, axis in zip(sizes, axes, strict=True))
     if given is not None:
         agree = len(given) == len(sizes) and all(s in (None, g) for s, g in zip(sizes, given, strict=True))
         if (sizes and not agree) or any(size < 1 for size in given):
-            raise InputError(f"--shape {value.name}", "x".join(map(str, given)), described)
+            raise InputError(f"--shape {name}", "x".join(map(str, given)), described)
         sizes = list(given)
     elif sizes and sizes[0] is None:
         sizes[0] = 1
     fixed = tuple(size for size in sizes if size is not None)
     if not sizes or len(fixed) < len(sizes):
         raise InputError(where, f"open dimensions {described or '(none given)'}", "a size for each",
-                         f"use --shape {value.name}=1x3x224x224")  # fmt: skip
+                         f"use --shape {name}=1x3x224x224")  # fmt: skip
     spec = TensorSpec(fixed, FLOAT_BITS[tensor.elem_type])
     if spec.elements > ELEMENT_LIMIT:
         raise GraphError(where, f"{spec.elements} elements", f"at most {ELEMENT_LIMIT}")
@@ -184,7 +194,7 @@ def _input_spec(value: onnx.ValueInfoProto, given: tuple[int, ...] | None, file:
 
 
 def _check_new(draft: Draft, call: Call) -> None:
-    """An output must not replace an input or a constant, and an input must come from somewhere."""
+    """An output must not replace an input or a constant."""
     for name in call.outputs:
         if name and (name in draft.tensors or name in draft.constants or name in draft.initializers):
             raise call.wrong(f"tensor {name!r} written twice", "one producer per tensor")

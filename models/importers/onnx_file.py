@@ -21,7 +21,7 @@ from ..graph import Parameter
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ELEMENT_LIMIT", "Constant", "FileTensors", "integers_of", "parse_onnx", "read_onnx"]
+__all__ = ["ELEMENT_LIMIT", "Constant", "FileTensors", "as_text", "finite_parameter", "integers_of", "parse_onnx", "read_onnx"]
 
 FILE_LIMIT_BYTES = 2**31  # protobuf's own limit
 NODE_LIMIT = 200_000
@@ -83,15 +83,27 @@ class Constant:
 
     def parameter(self) -> Parameter:
         """As float32 weights of at most 32 bits each. Raises FileFormatError when read and not finite."""
+        return finite_parameter(self.name, self.shape, self.bits, self.read)
 
-        def source() -> NDArray[np.float32]:
-            with np.errstate(over="ignore"):
-                values = self.read().astype(np.float32).reshape(self.shape)
-            if not np.isfinite(values).all():
-                raise FileFormatError(f"tensor {self.name}", "values that are not finite", "finite weights")
-            return values
 
-        return Parameter(self.shape, min(32, self.bits), source)
+def finite_parameter(
+    name: str, shape: tuple[int, ...], bits: int, compute: Callable[[], NDArray[Any]]
+) -> Parameter:
+    """Weights computed when first asked for. Raises FileFormatError then if one is not finite in float32."""
+
+    def source() -> NDArray[np.float32]:
+        with np.errstate(all="ignore"):
+            values = compute().astype(np.float32, copy=False).reshape(shape)
+        if not np.isfinite(values).all():
+            raise FileFormatError(f"tensor {name}", "values that are not finite", "finite weights")
+        return values
+
+    return Parameter(shape, min(32, bits), source)
+
+
+def as_text(value: str | bytes) -> str:
+    """A string of the file; protobuf hands over bytes where it is not UTF-8, which is a UnicodeDecodeError here."""
+    return value if isinstance(value, str) else value.decode("utf-8")
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -125,7 +137,7 @@ class FileTensors:
 
     def constant(self, proto: onnx.TensorProto, name: str = "") -> Constant:
         """Raises FileFormatError where sizes, type and stored bytes disagree."""
-        name = name or proto.name
+        name = name or as_text(proto.name)
         shape = tuple(int(size) for size in proto.dims)
         if len(shape) > AXES_LIMIT or any(size < 0 for size in shape) or prod(shape) > STORED_LIMIT:
             raise self._wrong(name, f"shape {shape}", f"at most {AXES_LIMIT} axes and {STORED_LIMIT} elements")
@@ -158,16 +170,15 @@ class FileTensors:
     def _external(
         self, proto: onnx.TensorProto, name: str, shape: tuple[int, ...], kind: _Type
     ) -> Callable[[], NDArray[Any]]:
-        entries = {entry.key: entry.value for entry in proto.external_data}
+        entries = {as_text(entry.key): as_text(entry.value) for entry in proto.external_data}
         file = self._inner_path(name, entries.get("location", ""))
         length = prod(shape) * np.dtype(kind.stored).itemsize
         offset = self._number(name, entries.get("offset", "0"))
         if self._number(name, entries.get("length", str(length))) != length:
             raise self._wrong(name, f"{entries['length']} bytes of external data", f"{length} for shape {shape}")
-        if not file.is_file():
-            raise self._wrong(name, f"no file {file.name} beside it", "its external data", "copy both files together")
-        if file.stat().st_size < offset + length:
-            raise self._wrong(name, f"{file.stat().st_size} bytes in {file.name}", f"at least {offset + length}")
+        stored = self._stored_bytes(name, file)
+        if stored < offset + length:
+            raise self._wrong(name, f"{stored} bytes in {file.name}", f"at least {offset + length}")
 
         def read() -> NDArray[Any]:
             try:
@@ -181,6 +192,15 @@ class FileTensors:
             return np.frombuffer(content, kind.stored)
 
         return read
+
+    def _stored_bytes(self, name: str, file: Path) -> int:
+        """Size of a regular file."""
+        try:
+            if file.is_file():
+                return file.stat().st_size
+        except OSError as error:
+            raise self._wrong(name, error.strerror or "an error", f"to find {file.name}") from error
+        raise self._wrong(name, f"no file {file.name} beside it", "its external data", "copy both files together")
 
     def _inner_path(self, name: str, location: str) -> Path:
         """`location` under the model's folder, links followed; anything that leaves the folder is refused."""

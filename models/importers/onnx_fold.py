@@ -184,7 +184,7 @@ def _arithmetic(function: Callable[[Array, Array], Array]) -> Folder:
             raise call.wrong("constants that are not whole numbers", "two small constants of whole numbers")
         left, right = (np.atleast_1d(values.astype(np.int64)) for values in _small(call, constants))
         rank = max(len(constant.shape) for constant in constants)
-        if left.size != right.size and 1 not in (left.size, right.size):
+        if not left.size or not right.size or (left.size != right.size and 1 not in (left.size, right.size)):
             raise call.wrong(f"shapes {left.shape} and {right.shape}", "one shape, or a single number")
         if call.kind == "Div" and not right.all():
             raise call.wrong("a division by 0", "a divisor")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..graph import AttributeValue, Parameter
 from .onnx_draft import Bound, Call, Draft
-from .onnx_file import Constant
+from .onnx_file import Constant, finite_parameter
 from .onnx_views import VIEWS, Converter
 
 __all__ = ["OPERATORS"]
@@ -137,8 +137,11 @@ def _add(draft: Draft, call: Call) -> None:
         raise call.wrong(f"a constant of shape {constant.shape}", f"one value for each of {channels} channels")
     if "bias" in bindings:
         before, after = bindings["bias"].parameter, added.parameter()
-        total = Parameter((channels,), before.bits, lambda: _values(before).reshape(-1) + _values(after))
-        bindings["bias"] = Bound(bindings["bias"].name, total)
+        name = bindings["bias"].name
+        total = finite_parameter(
+            name, (channels,), before.bits, lambda: _values(before).reshape(-1) + _values(after)
+        )
+        bindings["bias"] = Bound(name, total)
     else:
         bindings["bias"] = draft.bind(call.inputs[1 - place], added, f"gemm 1.0 {channels}")
     draft.absorb(feeder, call, bindings)
@@ -182,12 +185,16 @@ def _normalised(
     weight = bindings["weight"]
     axes = (-1,) + (1,) * (len(weight.parameter.shape) - 1)
     source = weight.parameter
-    scaled = Parameter(source.shape, source.bits, lambda: _values(source) * scale.reshape(axes))
+    scaled = finite_parameter(
+        weight.name, source.shape, source.bits, lambda: _values(source) * scale.reshape(axes)
+    )
     bias = shift_bound
     if "bias" in bindings:
-        old = bindings["bias"].parameter
-        moved = Parameter(shift.shape, old.bits, lambda: _values(old).reshape(-1) * scale + shift)
-        bias = Bound(bindings["bias"].name, moved)
+        name, old = bindings["bias"].name, bindings["bias"].parameter
+        moved = finite_parameter(
+            name, shift.shape, old.bits, lambda: _values(old).reshape(-1) * scale + shift
+        )
+        bias = Bound(name, moved)
     return {"weight": Bound(weight.name, scaled), "bias": bias}
 
 

@@ -17,11 +17,12 @@ __all__ = ["Forward", "Parameters", "torch_forward"]
 Parameters = Mapping[str, Tensor]
 Roles = Mapping[str, Tensor]
 Forward = Callable[..., Tensor]
+Reads = Callable[[str, Tensor], Tensor]
 
 
 def _pads(node: Node, x: Tensor, value: float = 0.0) -> Tensor:
     """`x` with ONNX's pads (top, left, bottom, right) around its rows and columns."""
-    top, left, bottom, right = node.attributes.get("pads", (0, 0, 0, 0))  # type: ignore[misc]
+    top, left, bottom, right = (int(pad) for pad in node.attributes.get("pads", (0, 0, 0, 0)))  # type: ignore
     return F.pad(x, (left, right, top, bottom), value=value) if top or left or bottom or right else x
 
 
@@ -78,12 +79,13 @@ class Dropout:
         rate = self.rates.get(layer, 0.0)
         if rate == 0:
             return x
-        return x * torch.empty(x.shape).bernoulli_(1 - rate, generator=self.generator).div_(1 - rate)
+        return x * torch.empty_like(x).bernoulli_(1 - rate, generator=self.generator).div_(1 - rate)
 
 
 def torch_forward(graph: Graph) -> Forward:
-    """A function of (images [n, ...], parameters by name, dropout=None) giving logits [n, classes].
+    """A function of (images [n, ...], parameters by name, reads=None) giving logits [n, classes].
 
+    `reads(layer, tensor)` returns what the layer named reads in place of `tensor`: see Dropout.
     One input and one output, operators among `FUNCTIONS`; a softmax at the end is left out, because the
     training loss takes logits and the largest stays the largest. Raises GraphError for anything else.
     """
@@ -97,12 +99,12 @@ def torch_forward(graph: Graph) -> Forward:
     if nodes and nodes[-1].op == "softmax" and nodes[-1].output == output:
         output = nodes.pop().inputs[0]
 
-    def forward(images: Tensor, parameters: Parameters, dropout: Dropout | None = None) -> Tensor:
+    def forward(images: Tensor, parameters: Parameters, reads: Reads | None = None) -> Tensor:
         tensors = {graph.inputs[0]: images}
         for node in nodes:
             inputs = [tensors[name] for name in node.inputs]
-            if dropout is not None:
-                inputs = [dropout(node.name, x) for x in inputs]
+            if reads is not None:
+                inputs = [reads(node.name, x) for x in inputs]
             roles = {role: parameters[name] for role, name in node.parameters.items()}
             tensors[node.output] = FUNCTIONS[node.op](node, inputs, roles)
         return tensors[output]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from ..explain import format_si
 from ..terms import COMPONENTS
-from .frames import ladder_frame
+from .frames import ladder_frame, numbers
 from .style import (
     COMPONENT_COLOURS,
     COMPONENT_NAMES,
@@ -35,13 +35,12 @@ LABEL = 26
 
 
 def _rows_axis(labels: list[str]) -> dict[str, Any]:
-    """A vertical axis of rows, the first on top, from escaped labels; numbers under them, so that any name can be shown."""
+    """A vertical axis of rows, the first on top, from escaped labels; beneath they are numbers, so any name will do."""
     places = list(range(len(labels)))
     return {
         "tickmode": "array",
         "tickvals": places,
-        "ticktext": labels,
-        "ticksuffix": "  ",
+        "ticktext": [f"{label}\u00a0" for label in labels],
         "range": [len(labels) - 0.5, -0.5],
         "showgrid": False,
         "zeroline": False,
@@ -54,9 +53,9 @@ def _stack(figure: go.Figure, frame: pd.DataFrame, unit_scale: float, names: lis
     rows = np.arange(len(frame))
     for component in COMPONENTS:
         column = f"energy_{component}_pj"
-        if column not in frame or not np.nansum(np.abs(frame[column].to_numpy(float))):
+        if column not in frame or not np.nansum(np.abs(numbers(frame, column))):
             continue
-        values = frame[column].to_numpy(float)
+        values = numbers(frame, column)
         shown = [[name, format_si(value * 1e-12, "J")] for name, value in zip(names, values, strict=True)]
         figure.add_bar(
             y=rows,
@@ -91,11 +90,11 @@ def layer_energy_figure(layers: pd.DataFrame) -> go.Figure:
     """
     if not len(layers):
         return empty_figure("No layers")
-    modelled = layers["modelled"].to_numpy(bool) if "modelled" in layers else np.ones(len(layers), bool)
+    modelled = np.asarray(layers["modelled"], bool) if "modelled" in layers else np.ones(len(layers), bool)
     frame = layers.copy()
     parts = [name for name in (f"energy_{c}_pj" for c in COMPONENTS) if name in frame]
     frame.loc[~modelled, parts] = np.nan
-    totals = frame[parts].sum(axis=1, min_count=1).to_numpy(float)
+    totals = np.asarray(frame[parts].sum(axis=1, min_count=1), float)
     names = [plain(name) for name in frame["name"]]
     largest = float(np.nanmax(totals)) if modelled.any() else 0.0
     unit = unit_for(largest * 1e-12, "J")
@@ -107,7 +106,7 @@ def layer_energy_figure(layers: pd.DataFrame) -> go.Figure:
         _unmodelled_rows(figure, np.flatnonzero(~modelled), [names[place] for place in np.flatnonzero(~modelled)])
     top = largest * 1e-12 / unit.scale or 1.0
     figure.update_yaxes(_rows_axis([plain(name, LABEL) for name in frame["name"]]))
-    figure.update_layout(xaxis={"title": {"text": f"Energy per batch ({unit.name})"}, "range": [0, top * 1.2]})
+    figure.update_layout(xaxis={"title": {"text": f"Energy per batch ({unit.name})"}, "range": [0, top * 1.28]})
     return figure
 
 
@@ -139,12 +138,13 @@ def traffic_figure(by_level: pd.DataFrame | Mapping[str, float]) -> go.Figure:
     if isinstance(by_level, Mapping):
         rows = [{"level": k, "operand": "all", "read_bytes": v, "write_bytes": 0.0} for k, v in by_level.items()]
         by_level = pd.DataFrame(rows, columns=["level", "operand", "read_bytes", "write_bytes"])
-    frame = by_level.assign(bytes=by_level["read_bytes"] + by_level["write_bytes"])
-    totals = frame.groupby("level", sort=False)["bytes"].sum()
-    if not len(totals) or not totals.max():
+    frame = by_level.assign(bytes=numbers(by_level, "read_bytes") + numbers(by_level, "write_bytes"))
+    levels = list(dict.fromkeys(frame["level"]))
+    level_of = np.array([levels.index(level) for level in frame["level"]], int)
+    sums = np.bincount(level_of, numbers(frame, "bytes"), len(levels))
+    if not sums.any():
         return empty_figure("No bytes move between memory levels")
-    unit = unit_for(float(totals.max()), "B")
-    levels = list(totals.index)
+    unit = unit_for(float(sums.max()), "B")
     figure = go.Figure(layout={"template": template(), "barmode": "stack", "height": FRAME_PX + 44 * len(levels)})
     for operand, rows in frame.groupby("operand", sort=False):
         shown = [
@@ -154,7 +154,7 @@ def traffic_figure(by_level: pd.DataFrame | Mapping[str, float]) -> go.Figure:
         label = {"all": "all operands"}.get(str(operand), f"{operand}s")
         figure.add_bar(
             y=np.array([levels.index(level) for level in rows["level"]]),
-            x=rows["bytes"].to_numpy(float) / unit.scale,
+            x=numbers(rows, "bytes") / unit.scale,
             orientation="h",
             name=label,
             marker={
@@ -166,11 +166,10 @@ def traffic_figure(by_level: pd.DataFrame | Mapping[str, float]) -> go.Figure:
                 f"%{{customdata[0]}}, {label}<br>read %{{customdata[1]}}<br>written %{{customdata[2]}}<extra></extra>"
             ),
         )
-    sums = totals.to_numpy(float)
     _totals(figure, sums / unit.scale, [format_si(value, "B") if value else "nothing" for value in sums])
     figure.update_yaxes(_rows_axis([plain(level, LABEL) for level in levels]))
     figure.update_layout(
-        xaxis={"title": {"text": f"Bytes moved per batch ({unit.name})"}, "range": [0, sums.max() / unit.scale * 1.2]}
+        xaxis={"title": {"text": f"Bytes moved per batch ({unit.name})"}, "range": [0, sums.max() / unit.scale * 1.28]}
     )
     return figure
 
@@ -180,14 +179,14 @@ def size_ladder_figure(ladder: pd.DataFrame | Iterable[Rung]) -> go.Figure:
     frame = ladder if isinstance(ladder, pd.DataFrame) else ladder_frame(ladder)
     if not len(frame):
         return empty_figure("No size ladder: the weights are not compressed")
-    ours = frame["bytes"].to_numpy(float)
-    papers = frame["paper_bytes"].astype(float).to_numpy()
+    ours = numbers(frame, "bytes")
+    papers = numbers(frame, "paper_bytes")
     unit = unit_for(float(np.nanmax(np.r_[ours, papers])), "B")
     has_paper = bool(np.isfinite(papers).any())
     figure = go.Figure(layout={"template": template(), "height": FRAME_PX + 56 * len(frame), "barmode": "overlay"})
     sets = [("this model", ours, frame["ratio"], OKABE_ITO["blue"], -0.19 if has_paper else 0.0)]
     if has_paper:
-        sets.append(("Han et al., ICLR 2016", papers, frame["paper_ratio"].astype(float), OKABE_ITO["orange"], 0.19))
+        sets.append(("Han et al., ICLR 2016", papers, numbers(frame, "paper_ratio"), OKABE_ITO["orange"], 0.19))
     for name, values, ratios, colour, shift in sets:
         texts = [
             "" if np.isnan(v) else f"{format_si(v, 'B')}  ({times(r)})" for v, r in zip(values, ratios, strict=True)
@@ -215,17 +214,22 @@ def sram_dram_figure(rows: pd.DataFrame) -> go.Figure:
     """The same networks with weights read from DRAM and from SRAM, by component: from `memory_frame`."""
     if not len(rows):
         return empty_figure("No costs to compare")
-    totals = rows["energy_pj"].to_numpy(float)
+    totals = numbers(rows, "energy_pj")
     unit = unit_for(float(totals.max()) * 1e-12, "J")
     pairs = list(zip(rows["model"], rows["memory"], strict=True))
     names = [f"{plain(model)}, weights from {plain(memory)}" for model, memory in pairs]
-    labels = [f"{plain(model, 32)}  <br>from {plain(memory, LABEL)}" for model, memory in pairs]
-    figure = go.Figure(layout={"template": template(), "barmode": "stack", "height": FRAME_PX + 46 * len(rows)})
+    figure = go.Figure(
+        layout={"template": template(), "barmode": "stack", "height": FRAME_PX + 56 * len(rows), "bargap": 0.55}
+    )
     _stack(figure, rows, unit.scale, names)
     least = float(totals.min())
     texts = [f"{format_si(v * 1e-12, 'J')}  ({times(v / least)})" if least else format_si(0, "J") for v in totals]
     _totals(figure, totals * 1e-12 / unit.scale, texts)
-    figure.update_yaxes(_rows_axis(labels))
+    for row, name in enumerate(names):
+        figure.add_annotation(
+            text=name, x=0, y=row - 0.4, xanchor="left", showarrow=False, font={"size": 12}, xshift=2, borderpad=0
+        )
+    figure.update_yaxes(_rows_axis([""] * len(rows)))
     top = float(totals.max()) * 1e-12 / unit.scale or 1.0
-    figure.update_layout(xaxis={"title": {"text": f"Energy per batch ({unit.name})"}, "range": [0, top * 1.35]})
+    figure.update_layout(xaxis={"title": {"text": f"Energy per batch ({unit.name})"}, "range": [0, top * 1.55]})
     return figure

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..explain import format_si
+from .frames import keep, numbers
 from .style import AXES, INK, Axis, empty_figure, log_axis, plain, target_styles, template, times
 
 __all__ = ["comparison_figure"]
@@ -26,25 +27,26 @@ def comparison_figure(rows: pd.DataFrame) -> go.Figure:
         return empty_figure("No costs to compare")
     targets, models = list(dict.fromkeys(rows["target"])), list(dict.fromkeys(rows["model"]))
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.0)
-    figure.update_layout(template=template(), height=230 + 2 * ROW_PX * (len(targets) + 1))
+    figure.update_layout(template=template(), height=280 + 2 * ROW_PX * (len(targets) + 1))
     for place, (value, low, high) in enumerate(PANELS, 1):
         _links(figure, rows, targets, models, value, place)
         for model in models:
             _markers(figure, rows, targets, models, model, (value, low, high), place)
         _missing(figure, rows, targets, value, place)
         axis = AXES[value]
-        drawn = rows[[value, low, high] if low in rows else [value]].to_numpy(float).ravel() * axis.scale
+        seen = [numbers(rows, name) for name in (value, low, high) if name in rows]
+        drawn = np.concatenate(seen) * axis.scale
         figure.update_xaxes(_wide(log_axis(Axis(axis.title, axis.unit), drawn)), row=place, col=1)
     ticks = [f"{plain(t, 22)}{' *' if _partial(rows, t) else ''}" for t in targets]
     figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(targets))), ticktext=ticks, range=[len(targets) - 0.4, -0.6]
     )
     figure.update_yaxes(zeroline=False, ticks="")
-    figure.update_layout(yaxis={"domain": [0.58, 1]}, yaxis2={"domain": [0, 0.42]})
+    figure.update_layout(yaxis={"domain": [0.6, 1]}, yaxis2={"domain": [0, 0.4]}, margin={"b": 80})
     if any(_partial(rows, target) for target in targets):
         figure.add_annotation(
             text="* without the layers that are not modelled",
-            x=1, y=0.5, xref="paper", yref="paper", xanchor="right", showarrow=False, font={"size": 11},
+            x=1, y=0, xref="paper", yref="paper", xanchor="right", yshift=-62, showarrow=False, font={"size": 12},
         )  # fmt: skip
     return figure
 
@@ -67,8 +69,9 @@ def _links(figure: go.Figure, rows: pd.DataFrame, targets: list, models: list, v
         return
     scale = AXES[value].scale
     for row, target in enumerate(targets):
-        mine = rows[rows["target"] == target].set_index("model")[value]
-        first, last = mine.get(models[0], np.nan) * scale, mine.get(models[-1], np.nan) * scale
+        mine = keep(rows, rows["target"] == target)
+        found = dict(zip(mine["model"], numbers(mine, value) * scale, strict=True))
+        first, last = found.get(models[0], np.nan), found.get(models[-1], np.nan)
         if not (np.isfinite(first) and np.isfinite(last) and first > 0 and last > 0):
             continue
         figure.add_scatter(
@@ -94,14 +97,14 @@ def _markers(
 ) -> None:
     value, low, high = columns
     axis, styles = AXES[value], target_styles(targets)
-    mine = rows[(rows["model"] == model) & np.isfinite(rows[value].astype(float))]
-    drawn = mine[value].to_numpy(float) * axis.scale
+    mine = keep(rows, (rows["model"] == model) & np.isfinite(numbers(rows, value)))
+    drawn = numbers(mine, value) * axis.scale
     whiskers = None
-    if low in mine and np.isfinite(mine[low].to_numpy(float)).any():
-        ends = mine[[low, high]].to_numpy(float) * axis.scale
+    if low in mine and np.isfinite(numbers(mine, low)).any():
         whiskers = {
-            "type": "data", "symmetric": False, "array": np.nan_to_num(ends[:, 1] - drawn),
-            "arrayminus": np.nan_to_num(drawn - ends[:, 0]), "color": INK, "thickness": 1.5, "width": 5,
+            "type": "data", "symmetric": False, "color": INK, "thickness": 1.5, "width": 5,
+            "array": np.nan_to_num(numbers(mine, high) * axis.scale - drawn),
+            "arrayminus": np.nan_to_num(drawn - numbers(mine, low) * axis.scale),
         }  # fmt: skip
     name, symbol = plain(model, 40), SYMBOLS[models.index(model) % len(SYMBOLS)]
     colours = [styles[target][0] for target in mine["target"]]
@@ -131,9 +134,9 @@ def _markers(
 
 def _missing(figure: go.Figure, rows: pd.DataFrame, targets: list, value: str, place: int) -> None:
     for row, target in enumerate(targets):
-        if not np.isfinite(rows.loc[rows["target"] == target, value].astype(float)).any():
+        if not np.isfinite(numbers(keep(rows, rows["target"] == target), value)).any():
             axis = "" if place == 1 else str(place)
             figure.add_annotation(
-                text="no clock: time is not modelled", x=0.5, xref=f"x{axis} domain", y=row, yref=f"y{axis}",
+                text="energy is not modelled" if value == "energy_pj" else "time is not modelled", x=0.5, xref=f"x{axis} domain", y=row, yref=f"y{axis}",
                 showarrow=False, font={"color": "#57606A"},
             )  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from ..target import EieTarget, RooflineTarget
 from ..terms import COMPONENTS
@@ -15,22 +16,37 @@ if TYPE_CHECKING:
     from ..cost import Cost
     from ..ladder import Rung
 
-__all__ = ["comparison_frame", "ladder_frame", "memory_frame", "roofline_frame", "roofs_frame", "traffic_frame"]
+__all__ = [
+    "comparison_frame",
+    "keep",
+    "ladder_frame",
+    "memory_frame",
+    "numbers",
+    "roofline_frame",
+    "roofs_frame",
+    "traffic_frame",
+]
+
+
+def numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """A column as float64, NaN where there is nothing."""
+    return np.asarray(frame[column], float)
+
+
+def keep(frame: pd.DataFrame, mask: ArrayLike) -> pd.DataFrame:
+    """The rows where `mask` is true."""
+    return cast(pd.DataFrame, frame.loc[np.asarray(mask, bool)])
 
 
 def traffic_frame(cost: Cost) -> pd.DataFrame:
     """Bytes per batch by memory level and operand: level, operand, read_bytes, write_bytes."""
-    rows = [
-        {
-            "level": move.level,
-            "operand": move.operand,
-            "read_bytes": float(np.sum(move.read_bits)) / 8,
-            "write_bytes": float(np.sum(move.write_bits)) / 8,
-        }
-        for move in cost.traffic
-    ]
-    frame = pd.DataFrame(rows, columns=["level", "operand", "read_bytes", "write_bytes"])
-    return frame.groupby(["level", "operand"], sort=False, as_index=False).sum()
+    moved: dict[tuple[str, str], list[float]] = {}
+    for move in cost.traffic:
+        sums = moved.setdefault((move.level, move.operand), [0.0, 0.0])
+        sums[0] += float(np.sum(move.read_bits)) / 8
+        sums[1] += float(np.sum(move.write_bits)) / 8
+    rows = [[*key, *sums] for key, sums in moved.items()]
+    return pd.DataFrame(rows, columns=["level", "operand", "read_bytes", "write_bytes"])
 
 
 def ladder_frame(ladder: Iterable[Rung]) -> pd.DataFrame:
@@ -40,20 +56,21 @@ def ladder_frame(ladder: Iterable[Rung]) -> pd.DataFrame:
 
 
 def comparison_frame(costs: Sequence[Cost]) -> pd.DataFrame:
-    """One row per cost: model, target, energy and time per batch, and their intervals (NaN where none)."""
+    """One row per cost: model, target, energy and time per batch, and their intervals (NaN: not modelled, none)."""
     rows = []
     for cost in costs:
         totals, intervals = cost.totals, cost.intervals or {}
         energy = intervals.get("energy_pj") or [np.nan, np.nan]
         latency = intervals.get("latency_s") or [np.nan, np.nan]
+        known = len(cost.unmodelled) < len(cost.workload)
         rows.append(
             {
                 "model": cost.workload.model,
                 "target": cost.target.name,
-                "energy_pj": totals["energy_pj"],
+                "energy_pj": totals["energy_pj"] if known else np.nan,
                 "energy_low_pj": energy[0],
                 "energy_high_pj": energy[1],
-                "latency_s": np.nan if totals["latency_s"] is None else totals["latency_s"],
+                "latency_s": totals["latency_s"] if known and cost.has_latency else np.nan,
                 "latency_low_s": latency[0],
                 "latency_high_s": latency[1],
                 "level": intervals.get("level", np.nan),

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..explain import format_si
+from .frames import keep, numbers
 from .style import AXES, OKABE_ITO, Axis, empty_figure, log_axis, plain, target_styles, template
 
 __all__ = ["DETAILS", "front_figure"]
@@ -48,7 +49,7 @@ def _customdata(rows: pd.DataFrame) -> list[list[Any]]:
     columns = [name for name in DETAILS if name in rows]
     labels = {"energy_pj": "energy", "latency_s": "time", "error_pct": "error", "bits": "bits per weight"}
     data = []
-    identities = rows.get("design", rows.index)
+    identities: Iterable[Any] = rows["design"] if "design" in rows else rows.index  # noqa: SIM401
     for identity, values in zip(identities, rows[columns].itertuples(index=False, name=None), strict=True):
         lines = [f"{labels.get(n, n)}: {_shown(n, v)}" for n, v in zip(columns, values, strict=True)]
         data.append([_identity(identity), "<br>".join(lines)])
@@ -60,7 +61,7 @@ def _axis_of(column: str) -> Axis:
 
 
 def _drawn(points: pd.DataFrame, column: str) -> np.ndarray:
-    return points[column].to_numpy(float) * _axis_of(column).scale
+    return numbers(points, column) * _axis_of(column).scale
 
 
 def _edges(values: np.ndarray, bins: int, log: bool) -> np.ndarray:
@@ -95,12 +96,12 @@ def _density(x: np.ndarray, y: np.ndarray, log_x: bool) -> go.Heatmap:
 
 def _front_traces(front: pd.DataFrame, x: str, y: str) -> list[go.Scatter]:
     """One line with markers for each target (and network, if there are several), sorted by x."""
-    keys = [name for name in ("target", "network") if name in front and (name == "target" or front[name].nunique() > 1)]
+    keys = [name for name in ("target", "network") if name in front and (name == "target" or len(set(front[name])) > 1)]
     styles = target_styles(front["target"]) if "target" in front else {}
-    groups = front.groupby(keys, sort=True, observed=True) if keys else [((), front)]
+    groups: Iterable[tuple[Any, pd.DataFrame]] = front.groupby(keys, observed=True) if keys else [((), front)]
     traces = []
     for key, rows in groups:
-        names = [str(part) for part in key]
+        names = [str(part) for part in (key if isinstance(key, tuple) else (key,))]
         colour, symbol = styles.get(names[0] if names else "", (OKABE_ITO["vermillion"], "circle"))
         ordered = rows.sort_values([x, y], kind="stable")
         label = "Pareto front" + (f", {plain(', '.join(names))}" if names else "")
@@ -120,7 +121,7 @@ def _front_traces(front: pd.DataFrame, x: str, y: str) -> list[go.Scatter]:
 
 
 def _selected_trace(points: pd.DataFrame, selected: Any, x: str, y: str) -> go.Scatter | None:
-    found = points[points["design"] == selected] if "design" in points else points[points.index == selected]
+    found = keep(points, points.get("design", points.index) == selected)
     if not len(found):
         return None
     return go.Scatter(
@@ -155,7 +156,7 @@ def front_figure(
         return empty_figure("No designs to show")
     drawn_x, drawn_y = _drawn(points, x), _drawn(points, y)
     usable = np.isfinite(drawn_x) & np.isfinite(drawn_y) & ((drawn_x > 0) | (not log_x))
-    kept = points[usable]
+    kept = keep(points, usable)
     if not len(kept):
         return empty_figure(f"No design has both {_axis_of(x).title.lower()} and {_axis_of(y).title.lower()}")
     figure = go.Figure(layout={"template": template(), "height": HEIGHT})
@@ -163,7 +164,7 @@ def front_figure(
         figure.add_trace(_each(kept, x, y))
     else:
         figure.add_trace(_density(drawn_x[usable], drawn_y[usable], log_x))
-    front = kept[kept["front"].to_numpy(bool)] if "front" in kept else kept.iloc[:0]
+    front = keep(kept, kept["front"] if "front" in kept else np.zeros(len(kept)))
     if len(front):
         figure.add_traces(_front_traces(front, x, y))
     ring = _selected_trace(kept, selected, x, y) if selected is not None else None
@@ -172,7 +173,7 @@ def front_figure(
     horizontal = log_axis(_axis_of(x), drawn_x[usable]) if log_x else {"title": {"text": _axis_of(x).label}}
     if not log_x:
         horizontal |= {"exponentformat": "SI", "ticksuffix": _axis_of(x).unit}
-    figure.update_layout(xaxis=horizontal, yaxis={"title": {"text": _axis_of(y).label}, "exponentformat": "SI"})
+    figure.update_layout(xaxis=horizontal, yaxis={"title": {"text": _axis_of(y).label}})
     left_out = len(points) - len(kept)
     if left_out:
         _note(figure, f"{left_out:,} of {len(points):,} designs have no value on an axis and are not shown")

@@ -14,7 +14,7 @@ from .style import INK, UNMODELLED, empty_figure, plain, template, unit_for
 
 __all__ = ["layer_graph_figure", "layout"]
 
-STEP_PX, FRAME_PX = 46, 110
+STEP_PX, FRAME_PX = 46, 150
 SCALE = [[0.0, "#DCEBF5"], [0.5, "#56B4E9"], [1.0, "#004B76"]]
 CURVE_POINTS = 16
 
@@ -39,9 +39,10 @@ def layout(dag: nx.DiGraph) -> dict[str, tuple[float, float]]:
 
 
 def _bow(start: tuple[float, float], end: tuple[float, float], width: float) -> tuple[np.ndarray, np.ndarray]:
-    """A quadratic curve from start to end, bowed to the left by `width`."""
+    """A quadratic curve from start to end, bowed by `width` to the left, or to the right from a right-hand branch."""
     t = np.linspace(0, 1, CURVE_POINTS)
-    middle = (min(start[0], end[0]) - 2 * width, (start[1] + end[1]) / 2)
+    aside = max(start[0], end[0]) + 2 * width if start[0] > 0 else min(start[0], end[0]) - 2 * width
+    middle = (aside, (start[1] + end[1]) / 2)
     weights = ((1 - t) ** 2, 2 * t * (1 - t), t**2)
     return tuple(  # type: ignore[return-value]
         sum(weight * point[axis] for weight, point in zip(weights, (start, middle, end), strict=True))
@@ -93,9 +94,21 @@ def layer_graph_figure(graph: Graph, energy_by_node: Mapping[str, float | None])
             _nodes(figure, label, names, operators, known, places)
     left = min(x for x, _ in places.values())
     right = max(x for x, _ in places.values())
-    figure.update_xaxes(visible=False, range=[left - 1.1, right + 1.6])
+    figure.update_xaxes(visible=False, range=[left - (2.2 if left < 0 else 1.0), right + 2.2])
     figure.update_yaxes(visible=False, range=[0.5 - depth - 0.1, 0.6])
     return figure
+
+
+def _labelled(places: Mapping[str, tuple[float, float]]) -> set[str]:
+    """Nodes with room for a label: the outermost two of a row; the others say theirs when hovered over."""
+    rows: dict[float, list[str]] = {}
+    for name, (_, y) in places.items():
+        rows.setdefault(y, []).append(name)
+    found = set()
+    for names in rows.values():
+        across = sorted(names, key=lambda name: places[name][0])
+        found |= {across[0], across[-1]}
+    return found
 
 
 def _nodes(
@@ -106,6 +119,7 @@ def _nodes(
     known: Mapping[str, float],
     places: Mapping[str, tuple[float, float]],
 ) -> None:
+    labelled = _labelled(places)
     energies = {name: format_si(known[name] * 1e-12, "J") for name in names if name in known}
     said = [energies.get(name, label if label == "not modelled" else "") for name in names]
     figure.add_scatter(
@@ -115,10 +129,12 @@ def _nodes(
         name=label,
         marker=_marker(label, [known.get(name, 0.0) for name in names]),
         text=[
-            f"  <b>{plain(name, 22)}</b> {plain(operators[name], 18)}" + (f"  {text}" if text else "")
+            f"  <b>{plain(name, 20)}</b>  <br>  {plain(operators[name], 18)}{', ' * bool(text)}{text}  "
+            if name in labelled
+            else ""
             for name, text in zip(names, said, strict=True)
         ],
-        textposition="middle right",
+        textposition=["middle left" if places[name][0] < 0 else "middle right" for name in names],
         textfont={"size": 12, "color": INK},
         cliponaxis=False,
         showlegend=label != "layers",
@@ -142,9 +158,12 @@ def _marker(label: str, energies_pj: list[float]) -> dict:
         "colorscale": SCALE,
         "line": {"color": INK, "width": 1},
         "colorbar": {
-            "title": {"text": f"Energy per batch ({unit.name})", "side": "right"},
+            "title": {"text": f"Energy per batch ({unit.name})", "side": "bottom", "font": {"size": 13}},
+            "orientation": "h",
             "thickness": 12,
-            "len": 0.9,
+            "len": 0.8,
+            "y": 0,
+            "yanchor": "top",
             "outlinewidth": 0,
         },
     }

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..explain import format_si
-from .frames import roofline_frame, roofs_frame
+from .frames import numbers, roofline_frame, roofs_frame
 from .style import INK, OKABE_ITO, Axis, empty_figure, log_axis, plain, template
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["roofline_figure"]
 
-INTENSITY = Axis("Arithmetic intensity", "MAC performed per byte moved")
+INTENSITY = Axis("MACs performed per byte moved", "")
 SPEED = Axis("Speed", "MAC/s")
 BOUND_COLOURS = {"compute": OKABE_ITO["blue"], "overhead": OKABE_ITO["orange"]}
 
@@ -39,12 +39,12 @@ def roofline_figure(cost_or_frame: Cost | pd.DataFrame, roofs: pd.DataFrame | No
     if not len(frame):
         return empty_figure("No roofline: no layer with MACs and traffic is modelled")
     figure = go.Figure(layout={"template": template(), "height": 420})
-    x = frame["intensity_mac_per_byte"].to_numpy(float)
-    y = frame["macs_per_s"].to_numpy(float)
+    x = numbers(frame, "intensity_mac_per_byte")
+    y = numbers(frame, "macs_per_s")
     span_x, span_y = _add_roofs(figure, ceilings, x)
     _add_layers(figure, frame, x, y)
     figure.update_layout(
-        xaxis=log_axis(INTENSITY, [*x, *span_x]) | {"ticksuffix": ""},
+        xaxis=log_axis(INTENSITY, [*x, *span_x]) | {"minexponent": 4},
         yaxis=log_axis(SPEED, [float(y.min()) / 2, *y, *span_y]) | {"ticksuffix": ""},
     )
     return figure

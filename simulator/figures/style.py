@@ -10,6 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ..explain import format_si
+
 __all__ = [
     "AXES",
     "COMPONENT_COLOURS",
@@ -56,7 +58,7 @@ COMPONENT_NAMES: Mapping[str, str] = {
     "sram": "on-chip memory (sram)",
     "dram": "DRAM (dram)",
     "noc": "moving data on chip (noc)",
-    "static": "everything else (static)",
+    "static": "rest of the platform (static)",
 }
 OPERAND_COLOURS: Mapping[str, str] = {
     "weight": OKABE_ITO["bluish green"],
@@ -144,7 +146,7 @@ def template() -> go.layout.Template:
         "tickcolor": "#8C959F",
         "automargin": True,
         "title": {"standoff": 10, "font": {"size": 13}},
-        "minexponent": 2,
+        "exponentformat": "none",
     }
     return go.layout.Template(
         layout={
@@ -225,7 +227,7 @@ def log_axis(axis: Axis, values: Iterable[float] = ()) -> dict[str, Any]:
         "type": "log",
         "title": {"text": axis.label},
         "exponentformat": "SI",
-        "minexponent": 2,
+        "minexponent": 0 if axis.unit else 3,
         "ticksuffix": axis.unit,
         "minor": {"ticks": "outside", "ticklen": 2},
     }
@@ -233,8 +235,15 @@ def log_axis(axis: Axis, values: Iterable[float] = ()) -> dict[str, Any]:
         low, high = math.log10(min(finite)), math.log10(max(finite))
         pad = max(0.06 * (high - low), 0.12)
         settings["range"] = [low - pad, high + pad]
-        settings["dtick"] = 1 if high - low > 1.3 else None
+        settings |= {"dtick": 1} if high - low > 1.3 else _steps(low, high, axis.unit)
     return settings
+
+
+def _steps(low: float, high: float, unit: str) -> dict[str, Any]:
+    """Ticks at 1, 2 and 5 of the decades around 10^low to 10^high: few enough for a phone, some left when zoomed in."""
+    values = [step * 10.0**decade for decade in range(math.floor(low) - 1, math.ceil(high) + 1) for step in (1, 2, 5)]
+    labels = [format_si(value, unit) if unit else f"{value:g}" for value in values]
+    return {"tickmode": "array", "tickvals": values, "ticktext": labels, "tickangle": 0}
 
 
 def target_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:

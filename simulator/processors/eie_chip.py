@@ -14,7 +14,7 @@ from ..target import EieTarget
 from ..terms import Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import MASK_SEED, Workload
 
-__all__ = ["FORMULAS", "eie_cost"]
+__all__ = ["FORMULAS", "columns_per_batch", "eie_cost"]
 
 Array = NDArray[np.float64]
 ACTIVATION_SAMPLES = 8
@@ -58,12 +58,26 @@ def _active_columns(columns: int, density: float) -> NDArray[np.int64]:
     return np.stack([np.sort(rng.choice(columns, count, replace=False)) for _ in range(ACTIVATION_SAMPLES)])
 
 
+def columns_per_batch(target: EieTarget) -> int:
+    """Columns whose pointers and activations fit a PE at once: one pointer per column and one behind the last.
+
+    >>> from ..target import load_target
+    >>> columns_per_batch(load_target("eie"))
+    4096
+    """
+    pointers = int(target.pointer_memory_bits_per_pe.value) // target.pointer_bits - 1
+    return min(pointers, int(target.activation_register_words.value) * target.n_pe)
+
+
 def _run_layer(structure: WeightStructure, density: float, products: float, target: EieTarget) -> _Layer:
     entries = structure.interleaved_entries(target.n_pe, target.zero_run_bits)
-    pointers = int(target.pointer_memory_bits_per_pe.value) // target.pointer_bits - 1
-    limit = min(pointers, int(target.activation_register_words.value) * target.n_pe)
     active = _active_columns(structure.columns, density)
-    cycles, performed = layer_cycles(entries, active, fifo_depth=target.fifo_depth, columns_per_batch=limit)
+    cycles, performed = layer_cycles(
+        [entries[columns] for columns in active],
+        list(active),
+        fifo_depth=target.fifo_depth,
+        columns_per_batch=columns_per_batch(target),
+    )
     by_pe = entries.sum(axis=0)
     return _Layer(float(cycles.mean()) * products, float(performed.mean()) * products, int(by_pe.sum()), by_pe)
 

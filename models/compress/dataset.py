@@ -1,0 +1,92 @@
+"""The images a run trains on, chooses by, and is judged by."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.mnist import Split, load_split
+from ..errors import FileFormatError, InputError
+from ..graph import Graph
+
+__all__ = ["Data", "check_data", "data_fingerprint", "load_data"]
+
+VALIDATION_SHARE = 12  # one in twelve training images, as for MNIST, where a file brings no validation images
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Three splits that share no image: weights come from the first, settings from the second, the error
+    reported from the third."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def load_data(source: str | os.PathLike[str]) -> Data:
+    """A data set by name ("mnist"), or an `.npz` file of your own.
+
+    The file holds `train_images` [n, channels, rows, columns], `train_labels` [n] (whole numbers from 0), the
+    same for `test_`, and optionally for `validation_`; without it every twelfth training image validates.
+    Images are floats, or bytes, which are divided by 255. Raises InputError or FileFormatError.
+    """
+    text = os.fspath(source)
+    if not text.endswith(".npz"):
+        return Data(*(load_split(text, name) for name in ("train", "validation", "test")))
+    try:
+        with Path(text).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileFormatError(text, error, "an .npz file of plain arrays") from error
+    name = Path(text).stem
+    train, test = _split(text, name, "train", arrays), _split(text, name, "test", arrays)
+    if "validation_images" in arrays:
+        return Data(train, _split(text, name, "validation", arrays), test)
+    held = np.arange(len(train)) % VALIDATION_SHARE == VALIDATION_SHARE - 1
+    return Data(_part(train, "train", ~held), _part(train, "validation", held), test)
+
+
+def _part(split: Split, part: str, rows: NDArray[np.bool_]) -> Split:
+    return Split(split.dataset, part, split.images[rows], split.labels[rows])
+
+
+def _split(file: str, dataset: str, part: str, arrays: dict[str, NDArray]) -> Split:
+    for key in (f"{part}_images", f"{part}_labels"):
+        if key not in arrays:
+            raise InputError(f"{file}: {key}", "nothing", "an array of that name", f"it has: {', '.join(arrays)}")
+    images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+    if images.dtype.kind not in "fu" or labels.dtype.kind not in "iu":
+        got = f"{images.dtype} images, {labels.dtype} labels"
+        raise InputError(f"{file}: {part}", got, "images of floats or bytes, labels of whole numbers")
+    scale = np.float32(1 / 255) if images.dtype == np.uint8 else np.float32(1)
+    return Split(dataset, part, images.astype(np.float32) * scale, labels.astype(np.int64))
+
+
+def check_data(data: Data, graph: Graph) -> None:
+    """Raise InputError where a split's images or labels do not fit the network."""
+    wanted, classes = graph.tensors[graph.inputs[0]].shape[1:], graph.tensors[graph.outputs[0]].shape[-1]
+    for split in (data.train, data.validation, data.test):
+        where = f"{split.dataset}, {split.name}"
+        if split.images.shape[1:] != wanted or len(split) == 0 or split.labels.shape != (len(split.images),):
+            got = f"images {split.images.shape}, labels {split.labels.shape}"
+            raise InputError(where, got, f"images [n, {', '.join(map(str, wanted))}], n labels, n at least 1")
+        if split.labels.min() < 0 or split.labels.max() >= classes:
+            raise InputError(f"{where}: labels", f"{split.labels.min()} to {split.labels.max()}", f"0 to {classes - 1}")
+        if not np.isfinite(split.images).all():
+            raise InputError(f"{where}: images", "values that are NaN or infinite", "finite values")
+
+
+def data_fingerprint(data: Data) -> str:
+    """A hash of every image and label that a run sees."""
+    digest = hashlib.blake2b(digest_size=16)
+    for split in (data.train, data.validation, data.test):
+        digest.update(np.ascontiguousarray(split.images).data)
+        digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()

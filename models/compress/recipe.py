@@ -1,0 +1,270 @@
+"""A recipe: every setting of one compression run, as a TOML file.
+
+    name, network, dataset                       what it is for
+    [train]   the dense network                  epochs, batch_size, optimizer, learning_rate, ...
+    [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
+    [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
+    [encode]  how the codes lie in the file      format
+
+Tables by layer take layer names or shell patterns (`ip*`); a layer's own name goes first.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from ..codecs import ENCODINGS
+from ..errors import InputError, RecipeError
+from ..files import read_bytes
+from ..graph import Graph
+from .prune import by_layer, weight_names
+
+__all__ = [
+    "DEFAULT_RECIPE", "EncodeStage", "Optimisation", "PruneStage", "Recipe", "ShareStage", "TrainStage",
+    "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
+]  # fmt: skip
+
+DEFAULT_RECIPE = "deep-compression"
+LIMIT_BYTES = 1 << 20
+
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Bits = Annotated[int, msgspec.Meta(ge=1, le=16)]
+Epochs = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Decay = Annotated[float, msgspec.Meta(ge=0, le=10)]
+LearningRate = Annotated[float, msgspec.Meta(gt=0, le=10)]
+
+
+class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one stage's weights are updated.
+
+    `learning_rate` is the first one; a cosine schedule takes it to 1 % of itself over the stage's steps
+    (Loshchilov and Hutter 2017, equation 5), a constant one keeps it. `dropout` gives by layer the share
+    of its inputs that are set to 0 in a training step.
+    """
+
+    batch_size: Positive = 128
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: LearningRate = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    momentum: Rate = 0.9
+    dropout: dict[str, Rate] = {}
+
+
+class TrainStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The dense network, before anything is taken away.
+
+    Weight decay is decoupled (Loshchilov and Hutter 2019): weights, not biases, shrink by
+    learning_rate * weight_decay per step.
+    """
+
+    epochs: Epochs
+    weight_decay: Decay = 0.0
+
+
+class PruneStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Pruning by magnitude: density falls from 1 to `density` over `gradual_epochs` (cubic), every
+    `steps_between_masks` steps, then the rest is trained for `retraining_epochs` under the last masks."""
+
+    density: dict[str, Fraction]
+    gradual_epochs: Epochs
+    retraining_epochs: Epochs
+    method: Literal["magnitude"] = "magnitude"
+    schedule_density: Literal["cubic"] = "cubic"
+    steps_between_masks: Positive = 100
+    weight_decay: Decay = 0.0
+
+    @property
+    def epochs(self) -> int:
+        return self.gradual_epochs + self.retraining_epochs
+
+
+class ShareStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weight sharing: k-means with 2^bits - 1 shared values, fine-tuned for `epochs` (0: not)."""
+
+    bits: dict[str, Bits]
+    epochs: Epochs
+    method: Literal["kmeans"] = "kmeans"
+    init: Literal["linear", "density", "random"] = "linear"
+    iterations: Positive = 200
+
+
+class EncodeStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the codes of every shared tensor lie in the `.pico` file."""
+
+    format: str = "relative5+huffman"
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One compression run. `network` is what it was made for ("" for any), `dataset` what it trains on."""
+
+    name: str
+    train: TrainStage
+    prune: PruneStage
+    share: ShareStage
+    encode: EncodeStage = EncodeStage()
+    network: str = ""
+    dataset: str = "mnist"
+    source: str = ""
+
+
+def _shipped() -> dict[str, str]:
+    """Text of each shipped recipe by its file's stem."""
+    files = (file for file in resources.files(__package__ or "").iterdir() if file.name.endswith(".toml"))
+    return {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in files}
+
+
+def recipe_names(network: str | None = None) -> list[str]:
+    """Names to give to `load_recipe`; with a network, those that are made for it.
+
+    >>> recipe_names("lenet-5")
+    ['deep-compression']
+    """
+    recipes = [_parse(text, f"{stem}.toml") for stem, text in _shipped().items()]
+    return sorted({recipe.name for recipe in recipes if network in (None, recipe.network)})
+
+
+def load_recipe(name_or_path: str | os.PathLike[str] = DEFAULT_RECIPE, network: str = "") -> Recipe:
+    """A shipped recipe by name, or a TOML file by path.
+
+    Shipped recipes of one name differ by network: `network` chooses. Raises RecipeError, one line with
+    the field's path, for unknown names and fields, values out of range and missing settings.
+
+    >>> load_recipe("deep-compression", "lenet-300-100").prune.density["ip1"]
+    0.08
+    """
+    text = os.fspath(name_or_path)
+    if text.endswith(".toml") or Path(text).name != text:
+        content = read_bytes(text, limit_bytes=LIMIT_BYTES, what="a recipe (TOML)")
+        try:
+            return _parse(content.decode(), Path(text).name)
+        except UnicodeDecodeError as error:
+            raise RecipeError(Path(text).name, error.reason, "a TOML file in UTF-8") from error
+    shipped = _shipped()
+    found = [stem for stem in (text, f"{text}-{network}") if stem in shipped]
+    if found:
+        return _parse(shipped[found[0]], f"{found[0]}.toml")
+    if any(stem.startswith(f"{text}-") for stem in shipped):
+        made_for = [stem.removeprefix(f"{text}-") for stem in sorted(shipped) if stem.startswith(f"{text}-")]
+        raise RecipeError(f"recipe {text}", f"network {network or 'not named'}", f"one of {', '.join(made_for)}",
+                          "write a recipe for it and name its file: --recipe FILE.toml")  # fmt: skip
+    raise RecipeError("recipe", text, f"one of {', '.join(recipe_names())}, or a file ending in .toml")
+
+
+def recipe_settings(recipe: Recipe) -> str:
+    """The whole recipe on one line of JSON, as it is kept in the file it made."""
+    return msgspec.json.encode(recipe).decode()
+
+
+def check_recipe(recipe: Recipe, graph: Graph) -> None:
+    """Raise RecipeError where the tables by layer do not fit the network: an unknown layer, or one left out."""
+    layers = list(weight_names(graph))
+    tables = {
+        "train.dropout": recipe.train.dropout, "prune.dropout": recipe.prune.dropout,
+        "share.dropout": recipe.share.dropout, "prune.density": recipe.prune.density, "share.bits": recipe.share.bits,
+    }  # fmt: skip
+    for where, table in tables.items():
+        try:
+            chosen = by_layer(graph, table)
+        except InputError:
+            for key in table:
+                _check_key(graph, f"recipe {recipe.name}: {where}.{key}", key, layers)
+            raise
+        missing = [layer for layer in layers if layer not in chosen]
+        if missing and not where.endswith("dropout"):
+            raise RecipeError(f"recipe {recipe.name}: {where}.{missing[0]}", "nothing", "a value for every layer")
+
+
+def _check_key(graph: Graph, where: str, key: str, layers: list[str]) -> None:
+    try:
+        by_layer(graph, {key: 0})
+    except InputError as error:
+        wanted = f"a layer of {graph.name}, or a pattern, among {', '.join(layers)}"
+        raise RecipeError(where, "no such layer", wanted) from error
+
+
+def _parse(text: str, file: str) -> Recipe:
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(file, error, "a TOML file") from error
+    for path, value in _leaves(settings):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(f"{file}: {path}", value, "a finite number")
+    try:
+        recipe = msgspec.convert(settings, Recipe)
+    except msgspec.ValidationError as error:
+        raise _explain(file, settings, str(error)) from error
+    if recipe.encode.format not in ENCODINGS:
+        raise RecipeError(f"{file}: encode.format", recipe.encode.format, f"one of {', '.join(ENCODINGS)}")
+    return recipe
+
+
+def _leaves(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
+    """msgspec's message (`Expected X, got Y - at `$.a.b[...]``) as where, got, wanted."""
+    text, _, place = message.partition(" - at `$")
+    path = place.rstrip("`").removeprefix(".")
+    if path.endswith("[...]"):
+        path = path.removesuffix("[...]")
+        path = f"{path}.{_culprit(settings, path)}"
+    if found := re.match(r"Object contains unknown field `(.*)`", text):
+        return RecipeError(f"{file}: {f'{path}.' if path else ''}{found[1]}", "an unknown field", "a known one",
+                           f"known: {', '.join(_fields(path))}")  # fmt: skip
+    if found := re.match(r"Object missing required field `(.*)`", text):
+        return RecipeError(f"{file}: {f'{path}.' if path else ''}{found[1]}", "nothing", "a value")
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key, "nothing") if isinstance(value, dict) else value
+    return RecipeError(f"{file}: {path}" if path else file, value, _wanted(text, path))
+
+
+KINDS: dict[str, Any] = {
+    "": Recipe, "train": TrainStage, "prune": PruneStage, "share": ShareStage, "encode": EncodeStage
+}  # fmt: skip
+PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}
+
+
+def _fields(path: str) -> list[str]:
+    return list(KINDS[path].__struct_fields__) if path in KINDS else []
+
+
+def _wanted(text: str, path: str) -> str:
+    """What msgspec expected, in plain words."""
+    if text.startswith("Invalid enum value"):
+        section, _, field = path.rpartition(".")
+        choices = get_args(get_type_hints(KINDS[section])[field])
+        return f"one of {', '.join(choices)}"
+    expected = re.sub(r", got .*", "", text).removeprefix("Expected ").replace("`", "")
+    kind, _, limit = expected.partition(" ")
+    return f"{PLAIN.get(kind, kind)} {limit}".strip()
+
+
+def _culprit(settings: dict[str, Any], path: str) -> str:
+    """The first key of the table at `path` whose value alone makes the recipe invalid."""
+    section, table = path.split(".")
+    for key, value in settings[section][table].items():
+        alone = {**settings, section: {**settings[section], table: {key: value}}}
+        try:
+            msgspec.convert(alone, Recipe)
+        except msgspec.ValidationError as error:
+            if path in str(error):
+                return key
+    return "?"

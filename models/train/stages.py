@@ -1,0 +1,197 @@
+"""The three stages of a run: train dense, prune and retrain, share and fine-tune.
+
+*Deep Compression* (Han et al. 2016) sections 2 and 3, with the gradual schedule of Zhu and Gupta (2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from numpy.typing import NDArray
+
+from ..compress.checkpoint import Checkpoint
+from ..compress.dataset import Data
+from ..compress.progress import Progress
+from ..compress.prune import by_layer, cubic_density, magnitude_mask, weight_names
+from ..compress.recipe import Optimisation, PruneStage, Recipe, ShareStage, TrainStage
+from ..data.mnist import Split
+from ..errors import RecipeError
+from ..graph import Graph
+from ..model import CodedTensor
+from .evaluate import error_pct
+from .network import Dropout, Forward, torch_forward
+from .optimise import (
+    Batches,
+    centroid_gradient,
+    learning_rate_factor,
+    make_optimizer,
+    optimizer_arrays,
+    restore_optimizer,
+)  # fmt: skip
+from .state import State, fixed_arithmetic, image_layout, initial_values, make_state, restore_state
+
+__all__ = ["Trained", "train_stages"]
+
+STAGES = ("train", "prune", "share")
+PROGRESS_EVERY = 10  # steps
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Outcome of a run: values of every parameter, the coded weights, errors in percent by name."""
+
+    values: Mapping[str, NDArray[np.float32]]
+    coded: Mapping[str, CodedTensor]
+    errors_pct: Mapping[str, float]
+
+
+@dataclass(eq=False)
+class Run:
+    """What all stages of one run share."""
+
+    graph: Graph
+    recipe: Recipe
+    data: Data
+    seed: int
+    progress: Progress
+    save: Callable[[Checkpoint], None] | None
+    forward: Forward
+    state: State
+    errors_pct: dict[str, float] = field(default_factory=dict)
+
+    def settings(self, stage: str) -> TrainStage | PruneStage | ShareStage:
+        return getattr(self.recipe, stage)
+
+
+def train_stages(
+    graph: Graph, recipe: Recipe, data: Data, *, seed: int, progress: Progress,
+    start: Checkpoint | None = None, save: Callable[[Checkpoint], None] | None = None,
+) -> Trained:  # fmt: skip
+    """Run the stages, from the beginning or from where `start` left off.
+
+    A network whose weights are all known skips the train stage. `save` is called after every epoch.
+    The result depends on the arguments alone, not on where a run was interrupted: random numbers are drawn
+    anew for every (seed, stage, epoch), on one thread, with deterministic kernels.
+    """
+    with fixed_arithmetic():
+        state = restore_state(graph, start.arrays) if start else make_state(graph, initial_values(graph, seed))
+        run = Run(graph, recipe, data, seed, progress, save, torch_forward(graph), state)
+        run.errors_pct.update(start.errors_pct if start else {})
+        first = STAGES.index(start.stage) if start else int(graph.has_weights)
+        for number in range(first, len(STAGES)):
+            resumed = start if start and start.stage == STAGES[number] else None
+            _run_stage(run, number, resumed)
+        layers = by_layer(graph, recipe.share.bits)
+        bits = {name: layers[layer] for layer, name in weight_names(graph).items()}
+        coded = run.state.coded(bits, recipe.encode.format)
+        return Trained({name: run.state.values(name) for name in state.weights}, coded, run.errors_pct)
+
+
+def _run_stage(run: Run, number: int, resumed: Checkpoint | None) -> None:
+    """One stage: prepare, train its epochs, finish, measure."""
+    stage = STAGES[number]
+    settings = run.settings(stage)
+    if stage == "prune" and "validation_dense" not in run.errors_pct:
+        _measure(run, "dense")
+    if stage == "share" and resumed is None:
+        kmeans = {"init": settings.init, "iterations": settings.iterations, "seed": run.seed}  # type: ignore[union-attr]
+        run.state.share(run.graph, by_layer(run.graph, settings.bits), **kmeans)  # type: ignore[union-attr]
+        _measure(run, "shared")
+    tensors = run.state.trained()
+    optimizer = make_optimizer(tensors, settings)
+    if resumed is not None:
+        moments = {k.removeprefix("moment:"): v for k, v in resumed.arrays.items() if k.startswith("moment:")}
+        restore_optimizer(optimizer, tensors, moments)
+    size = min(settings.batch_size, len(run.data.train))
+    images, labels = (torch.from_numpy(a).clone() for a in (run.data.train.images, run.data.train.labels))
+    batches = Batches(images, labels, size, image_layout(run.graph))
+    for epoch in range(resumed.epoch if resumed else 0, settings.epochs):
+        _run_epoch(run, number, epoch, batches, optimizer)
+        _check_converges(run, stage, epoch)
+        if run.save is not None:
+            moments = {f"moment:{k}": v for k, v in optimizer_arrays(optimizer, tensors).items()}
+            run.save(Checkpoint(stage, epoch + 1, {**run.state.arrays(), **moments}, dict(run.errors_pct)))
+    if stage == "prune":
+        _update_masks(run, step=1, steps=1)
+    _measure(run, {"train": "dense", "prune": "pruned", "share": "final"}[stage])
+
+
+def _run_epoch(run: Run, number: int, epoch: int, batches: Batches, optimizer: torch.optim.Optimizer) -> None:
+    stage = STAGES[number]
+    settings = run.settings(stage)
+    generator = torch.Generator().manual_seed(_draw(run.seed, number, epoch))
+    dropout = Dropout(by_layer(run.graph, settings.dropout), generator)
+    steps = settings.epochs * batches.per_epoch
+    for step, (images, labels) in enumerate(batches.epoch(run.seed, number, epoch), epoch * batches.per_epoch):
+        if stage == "prune":
+            _follow_schedule(run, step, batches.per_epoch)
+        rate = settings.learning_rate * learning_rate_factor(settings.schedule, step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for tensor in run.state.weights.values():
+            tensor.grad = None
+        F.cross_entropy(run.forward(images, run.state.weights, dropout), labels).backward()
+        _update(run.state, settings, optimizer, rate)
+        if (step + 1) % PROGRESS_EVERY == 0 or step + 1 == steps:
+            run.progress(stage, step + 1, steps)
+
+
+def _draw(seed: int, stage: int, epoch: int) -> int:
+    """A seed for torch's generator that depends on all three."""
+    return int(np.random.SeedSequence([seed, stage, epoch, 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@torch.no_grad()
+def _update(state: State, settings: Optimisation, optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """One optimiser step on what is trained, then masks and shared values put right again."""
+    for name, codebook in state.codebooks.items():
+        gradient = state.weights[name].grad
+        if gradient is not None:
+            codebook.grad = centroid_gradient(gradient, state.codes[name], len(codebook))
+    optimizer.step()
+    decay = getattr(settings, "weight_decay", 0.0)
+    if decay:
+        for tensor in state.weights.values():
+            if tensor.dim() > 1:
+                tensor.mul_(1 - rate * decay)
+    state.apply_masks()
+    state.rebuild_shared()
+
+
+def _follow_schedule(run: Run, step: int, per_epoch: int) -> None:
+    """New masks where the gradual schedule asks for them: every so many steps, and at its end."""
+    ramp = run.recipe.prune.gradual_epochs * per_epoch
+    if step == ramp or (step < ramp and step % run.recipe.prune.steps_between_masks == 0):
+        _update_masks(run, step, ramp)
+
+
+def _update_masks(run: Run, step: int, steps: int) -> None:
+    final = by_layer(run.graph, run.recipe.prune.density)
+    for layer, name in weight_names(run.graph).items():
+        density = cubic_density(final[layer], step, steps)
+        mask = magnitude_mask(run.state.values(name), density, where=f"tensor {name}")
+        run.state.masks[name] = torch.from_numpy(mask.astype(np.float32))
+    run.state.apply_masks()
+
+
+def _check_converges(run: Run, stage: str, epoch: int) -> None:
+    for name, tensor in run.state.weights.items():
+        if not torch.isfinite(tensor).all():
+            raise RecipeError(
+                f"recipe {run.recipe.name}: {stage}.learning_rate", f"NaN in {name} after epoch {epoch + 1}",
+                "weights that stay finite", "lower it",
+            )  # fmt: skip
+
+
+def _measure(run: Run, what: str) -> None:
+    """Validation error of the weights as they are; for the dense network the test error too, for the record."""
+    def error(split: Split) -> float:
+        return error_pct(run.graph, split, run.state.weights)
+
+    run.errors_pct[f"validation_{what}"] = error(run.data.validation)
+    if what == "dense":
+        run.errors_pct["test_dense"] = error(run.data.test)

@@ -2,7 +2,7 @@
 
 >>> import picojoule
 >>> cost = picojoule.estimate("gemm:M=1,N=4096,K=9216", "eie", density=0.09, act_density=0.351)
->>> cost.fits
+>>> bool(cost.fits)
 True
 """
 

@@ -20,8 +20,8 @@ NETWORK = "lenet-300-100"
 TARGETS = ("core-i7-5930k", "titan-x", "eie")
 
 
-def demo(arguments: argparse.Namespace) -> None:
-    """Decode, measure, cost, explore, report."""
+def demo(_arguments: argparse.Namespace) -> None:
+    """Decode, measure, cost."""
     compressed = load_model(f"{NETWORK}@deep-compression")
     dense = Model(NETWORK, build_network(NETWORK))
     print(f"1. {compressed.name}: decode the shipped file and run it on the 10,000 test images of MNIST")
@@ -33,7 +33,6 @@ def demo(arguments: argparse.Namespace) -> None:
     print("2. Size ladder\n" + _ladder(compressed) + "\n")
     print("3. Dense against compressed, one inference\n" + _comparison(dense, compressed) + "\n")
     print("4. The same weights from SRAM and from DRAM (45 nm, Horowitz)\n" + _memories(dense, compressed) + "\n")
-    _explore_and_report(arguments.output)
 
 
 def _ladder(model: Model) -> str:
@@ -77,7 +76,3 @@ def _memories(dense: Model, compressed: Model) -> str:
         dram, sram = (costs[where].totals["energy_pj"] for where in ("cold", "warm"))
         rows.append([name, energy(dram), energy(sram), f"{dram / sram:.0f}x"])
     return table(["weights", "from DRAM", "from SRAM", "ratio"], rows)
-
-
-def _explore_and_report(output: str) -> None:
-    pass

@@ -1,1 +1,1 @@
-
+"""The browser application; it will show what `simulator/figures` draws."""

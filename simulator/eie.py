@@ -61,10 +61,10 @@ def layer_cycles(
     included. A matrix with more columns than the pointer memory or the activation registers hold runs in
     batches of columns, each drained before the next.
 
-    >>> cycles, entries = layer_cycles([np.array([[3, 0], [1, 2]])], [np.array([0, 7])], fifo_depth=8,
-    ...                                columns_per_batch=4)
+    >>> work, active = [np.array([[3, 0], [1, 2]])], [np.array([0, 7])]
+    >>> cycles, entries = layer_cycles(work, active, fifo_depth=8, columns_per_batch=4)
     >>> cycles.tolist(), entries.tolist()
-    ([5.0], [6.0])
+    ([7.0], [6.0])
     """
     samples = len(active)
     cycles, performed = np.zeros(samples), np.zeros(samples)

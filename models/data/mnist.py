@@ -38,7 +38,7 @@ class Split:
 
 def _read_idx(name: str, magic: int) -> NDArray[np.uint8]:
     """An IDX file: big-endian magic number, one 32-bit size per axis, then bytes."""
-    raw = gzip.decompress(resources.files(__package__).joinpath(name).read_bytes())
+    raw = gzip.decompress(resources.files(str(__package__)).joinpath(name).read_bytes())
     axes = magic & 0xFF
     header = np.frombuffer(raw, ">u4", 1 + axes)
     if header[0] != magic or len(raw) != header.nbytes + int(np.prod(header[1:], dtype=np.int64)):

@@ -21,7 +21,16 @@ from ..graph import Parameter
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ELEMENT_LIMIT", "Constant", "FileTensors", "as_text", "finite_parameter", "integers_of", "parse_onnx", "read_onnx"]
+__all__ = [
+    "ELEMENT_LIMIT",
+    "Constant",
+    "FileTensors",
+    "as_text",
+    "finite_parameter",
+    "integers_of",
+    "parse_onnx",
+    "read_onnx",
+]
 
 FILE_LIMIT_BYTES = 2**31  # protobuf's own limit
 NODE_LIMIT = 200_000

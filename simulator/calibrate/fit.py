@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
 __all__ = ["Measurement", "RooflineFit", "fit_roofline"]
 
 Array = NDArray[np.float64]

@@ -49,9 +49,7 @@ def _case(target: RooflineTarget, row: PublishedTime) -> KernelCase:
     at_the_roof = kernel_time(workload, target, kernel, efficiency=1.0)
     roof_s = float(np.maximum(at_the_roof.compute_s, at_the_roof.memory_s)[0])
     name = f"{row.layer}, {row.matrix}, batch {row.batch}"
-    measurement = Measurement(
-        name, layer.shape, kernel.name, roof_s, row.time_s * row.batch, row.power_w, row.source
-    )
+    measurement = Measurement(name, layer.shape, kernel.name, roof_s, row.time_s * row.batch, row.power_w, row.source)
     return KernelCase(row, measurement, workload, kernel)
 
 

@@ -32,11 +32,11 @@ def comparison_figure(rows: pd.DataFrame) -> go.Figure:
         _links(figure, rows, targets, models, value, place)
         for model in models:
             _markers(figure, rows, targets, models, model, (value, low, high), place)
-        _missing(figure, rows, targets, value, place)
         axis = AXES[value]
         seen = [numbers(rows, name) for name in (value, low, high) if name in rows]
         drawn = np.concatenate(seen) * axis.scale
         figure.update_xaxes(_wide(log_axis(Axis(axis.title, axis.unit), drawn)), row=place, col=1)
+        _missing(figure, rows, targets, value, place)
     ticks = [f"{plain(t, 22)}{' *' if _partial(rows, t) else ''}" for t in targets]
     figure.update_yaxes(
         tickmode="array", tickvals=list(range(len(targets))), ticktext=ticks, range=[len(targets) - 0.4, -0.6]
@@ -70,6 +70,8 @@ def _links(figure: go.Figure, rows: pd.DataFrame, targets: list, models: list, v
     scale = AXES[value].scale
     for row, target in enumerate(targets):
         mine = keep(rows, rows["target"] == target)
+        if "unmodelled" in mine and len(set(mine["unmodelled"])) > 1:
+            continue  # the two leave out different layers, so their ratio says nothing
         found = dict(zip(mine["model"], numbers(mine, value) * scale, strict=True))
         first, last = found.get(models[0], np.nan), found.get(models[-1], np.nan)
         if not (np.isfinite(first) and np.isfinite(last) and first > 0 and last > 0):
@@ -136,7 +138,10 @@ def _missing(figure: go.Figure, rows: pd.DataFrame, targets: list, value: str, p
     for row, target in enumerate(targets):
         if not np.isfinite(numbers(keep(rows, rows["target"] == target), value)).any():
             axis = "" if place == 1 else str(place)
+            text = "energy is not modelled" if value == "energy_pj" else "time is not modelled"
             figure.add_annotation(
-                text="energy is not modelled" if value == "energy_pj" else "time is not modelled", x=0.5, xref=f"x{axis} domain", y=row, yref=f"y{axis}",
+                text=text, x=0.5, xref=f"x{axis} domain", y=row, yref=f"y{axis}",
                 showarrow=False, font={"color": "#57606A"},
             )  # fmt: skip
+    if not np.isfinite(numbers(rows, value)).any():
+        figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", minor={"ticks": ""}, row=place, col=1)

@@ -75,6 +75,7 @@ def comparison_frame(costs: Sequence[Cost]) -> pd.DataFrame:
                 "latency_high_s": latency[1],
                 "level": intervals.get("level", np.nan),
                 "partial": cost.partial,
+                "unmodelled": ", ".join(sorted(layer.layer for layer in cost.unmodelled)),
                 "fits": bool(cost.fits),
             }
         )

@@ -233,7 +233,7 @@ def log_axis(axis: Axis, values: Iterable[float] = ()) -> dict[str, Any]:
     }
     if finite:
         low, high = math.log10(min(finite)), math.log10(max(finite))
-        pad = max(0.06 * (high - low), 0.12)
+        pad = max(0.06 * (high - low), 0.12, (0.8 - (high - low)) / 2)
         settings["range"] = [low - pad, high + pad]
         settings |= {"dtick": 1} if high - low > 1.3 else _steps(low, high, axis.unit)
     return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _run_layers(workload: Workload, target: EieTarget, ran: NDArray[np.bool_]) -
     density = np.broadcast_to(workload.input_density, layers.shape)
     done: dict[tuple[int, float, float], _Layer] = {}
     for index in np.ndindex(layers.shape):
-        make, products = workload.structures[index], float(workload.products_per_weight[index[-1]])
+        make, products = cast("Any", workload.structures[index]), float(workload.products_per_weight[index[-1]])
         if make is None or not ran[index[-1]]:
             continue
         key = (id(make), float(density[index]), products)

@@ -91,7 +91,7 @@ def build_report(
     points = _points(exploration, {cost.target.name for cost in costs})
     sections = [
         _verdict_section(costs, documents, others),
-        comparison_section(_in_pairs(costs, baselines, width), pairs),
+        *_comparisons(models, costs, baselines, pairs),
         *(section for model in models if (section := size_section(model)) is not None),
         *([front_section(points)] if points is not None and len(points) else []),
         *_memory_sections(models, twins, costs[:width], batch, energy),
@@ -106,16 +106,21 @@ def build_report(
     return Report(title, tuple(sections), (*costs, *kept_costs), (*documents, *kept), version, command)
 
 
-def _in_pairs(costs: Sequence[Cost], baselines: Sequence[Cost | None], width: int) -> list[Cost]:
-    """Each model's baseline before it, so that the figure's first marker is what the others are compared with."""
-    ordered: list[Cost] = []
-    seen: set[tuple[str, str]] = set()
-    for first in range(0, len(costs), width):
-        for cost in (*baselines[first : first + width], *costs[first : first + width]):
-            if cost is not None and (key := (cost.workload.model, cost.target.name)) not in seen:
-                seen.add(key)
-                ordered.append(cost)
-    return ordered
+def _comparisons(
+    models: Sequence[Model],
+    costs: Sequence[Cost],
+    baselines: Sequence[Cost | None],
+    pairs: Sequence[tuple[dict, dict | None]],
+) -> list[Section]:
+    """One section a model; its baseline comes first, so that the figure's ratios refer to it."""
+    width = len(costs) // len(models)
+    sections = []
+    for place, model in enumerate(models):
+        mine = slice(place * width, (place + 1) * width)
+        title = "On each target" if len(models) == 1 else f"{model.name} on each target"
+        both = [*(cost for cost in baselines[mine] if cost is not None), *costs[mine]]
+        sections.append(comparison_section(title, both, pairs[mine]))
+    return sections
 
 
 def _points(exploration: Any, targets: set[str]) -> pd.DataFrame | None:

@@ -17,7 +17,7 @@ p { margin: .6em 0; max-width: 75ch; overflow-wrap: anywhere; }
 p.lead { font-size: 1.08rem; }
 p.note, figcaption, caption { color: var(--soft); font-size: .9rem; }
 p.warning { background: #fff4e5; border-left: 5px solid #d55e00; padding: .7em .9em; max-width: none; }
-nav ol { columns: 2; margin: 0; padding-left: 1.4em; font-size: .95rem; }
+nav ol { columns: 2; column-gap: 3em; margin: 0; padding-left: 1.4em; font-size: .95rem; }
 nav li { overflow-wrap: anywhere; break-inside: avoid; }
 a { color: #0b5cad; }
 figure { margin: 1em 0 1.4em; }

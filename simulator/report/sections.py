@@ -66,8 +66,8 @@ def _pair_row(document: Document, other: Document | None) -> tuple[str, ...]:
     )
 
 
-def comparison_section(costs: Sequence[Cost], pairs: Sequence[tuple[Document, Document | None]]) -> Section:
-    """Every model on every target, beside the network it is compared with, in figures and numbers."""
+def comparison_section(title: str, costs: Sequence[Cost], pairs: Sequence[tuple[Document, Document | None]]) -> Section:
+    """One model on every target, beside the network it is compared with; `costs` of that network first."""
     headers = (
         "target", "model", "energy per batch", "interval", "against", "time per batch", "interval", "against",
         "weights on target", "weights kept",
@@ -91,7 +91,7 @@ def comparison_section(costs: Sequence[Cost], pairs: Sequence[tuple[Document, Do
         ),
         table,
     ]
-    return Section("On each target", tuple(blocks))
+    return Section(title, tuple(blocks))
 
 
 def memory_section(costs: Sequence[tuple[str, Cost]]) -> Section:

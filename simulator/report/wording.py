@@ -92,12 +92,12 @@ def _against(document: Document, other: Document | None) -> str:
     if other is None or {u["layer"] for u in document["unmodelled"]} != {u["layer"] for u in other["unmodelled"]}:
         return ""
     ours, theirs = document["totals"], other["totals"]
-    said = [
-        text
-        for key, what in (("energy_pj", "energy"), ("latency_s", "time"))
-        if (text := ratio_text(ours[key], theirs[key], what))
-    ]
-    return f", {' and '.join(said)} than {other['model']}" if said else ""
+    said = [ratio_text(ours[key], theirs[key], what) for key, what in (("energy_pj", "energy"), ("latency_s", "time"))]
+    same = [text for text in said if text.startswith("the same")]
+    different = [text for text in said if text and text not in same]
+    if not different:
+        return f", {' and '.join(same)} as {other['model']}" if same else ""
+    return f", {' and '.join(different)} than {other['model']}" + (f" in {same[0]}" if same else "")
 
 
 def _largest(document: Document) -> str:

@@ -1,0 +1,113 @@
+"""One row per comparison, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Validation", "ValidationRow", "error_of"]
+
+
+def error_of(predicted: float, measured: float) -> float:
+    """max(p / m, m / p) - 1, so that guessing low is not rewarded.
+
+    >>> error_of(50, 100), error_of(200, 100)
+    (1.0, 1.0)
+    """
+    return max(predicted / measured, measured / predicted) - 1
+
+
+@dataclass(frozen=True)
+class ValidationRow:
+    """One published figure beside its prediction.
+
+    `mode`: "datasheet" where no measurement of the target entered the prediction, "calibrated" where some
+    did; then `left_out` names what was left out of the fit for this row and `in_fit` says whether the
+    row's own measurement was in. `status` is the measurement's: published or derived.
+    """
+
+    target: str
+    metric: str
+    unit: str
+    case: str
+    measured: float
+    predicted: float
+    mode: str
+    protocol: str
+    left_out: str
+    in_fit: bool
+    status: str
+    source: str
+
+    @property
+    def error(self) -> float:
+        return error_of(self.predicted, self.measured)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All rows; `document`, `frame` and `text` say the same in JSON, a DataFrame and plain text."""
+
+    rows: tuple[ValidationRow, ...]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Errors by target and metric: n, median, 90th percentile, worst, how many within 10 and 15 %."""
+        groups: dict[tuple[str, str, str], list[float]] = {}
+        for row in self.rows:
+            groups.setdefault((row.target, row.metric, row.mode), []).append(row.error)
+        return [
+            {"target": target, "metric": metric, "mode": mode, **_spread(errors)}
+            for (target, metric, mode), errors in groups.items()
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """`picojoule validate --json`."""
+        rows = [asdict(row) | {"error": row.error} for row in self.rows]
+        return {"schema": 1, "rows": rows, "summary": self.summary()}
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.document()["rows"])
+
+    def text(self) -> str:
+        """The rows and the summary as plain text."""
+        lines = []
+        for row in self.rows:
+            lines.append(
+                f"  {row.target:14s} {row.metric:28s} {row.case:26s} {row.measured:12.5g} {row.predicted:12.5g} "
+                f"{row.unit:4s} {row.error:7.1%}"
+            )
+        head = f"  {'target':14s} {'metric':28s} {'case':26s} {'measured':>12s} {'predicted':>12s} unit   error"
+        return "\n".join([head, *lines, "", *_summary_lines(self.summary())])
+
+
+def _spread(errors: Sequence[float]) -> dict[str, Any]:
+    values = np.array(errors)
+    return {
+        "n": len(values),
+        "median": float(np.median(values)),
+        "p90": float(np.quantile(values, 0.9)),
+        "worst": float(values.max()),
+        "within_10_pct": int((values <= 0.10).sum()),
+        "within_15_pct": int((values <= 0.15).sum()),
+    }
+
+
+def _summary_lines(summary: Sequence[dict[str, Any]]) -> list[str]:
+    head = f"  {'target':14s} {'metric':28s} {'mode':10s}   n   median      p90    worst  <=10%  <=15%"
+    return [
+        head,
+        *(
+            f"  {s['target']:14s} {s['metric']:28s} {s['mode']:10s} {s['n']:3d}  {s['median']:7.1%}  {s['p90']:7.1%}"
+            f"  {s['worst']:7.1%}  {s['within_10_pct']:5d}  {s['within_15_pct']:5d}"
+            for s in summary
+        ),
+    ]

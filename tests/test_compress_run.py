@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from picojoule.models.compress.dataset import Data, check_data, load_data
 from picojoule.models.compress.recipe import EncodeStage, PruneStage, Recipe, ShareStage, TrainStage
 from picojoule.models.compress.run import compress
 from picojoule.models.data.mnist import Split
-from picojoule.models.errors import FileFormatError, InputError, MissingExtraError, RecipeError
+from picojoule.models.errors import FileFormatError, InputError, RecipeError
 from picojoule.models.graph import Graph
 from picojoule.models.pico import encode_pico, read_pico
 from picojoule.models.run import measure_accuracy, measure_activation_density
@@ -269,9 +271,9 @@ def test_data_from_an_npz_file(tmp_path: Path) -> None:
         load_data(file)
 
 
-def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtraError, match=r"compress needs the extra \[train\]"):
-        compress(small_lenet(), TINY, data=DATA)
+def test_without_torch_the_extra_is_named(run_python: Callable[..., Any]) -> None:
+    program = "import sys; sys.modules['torch'] = None; from picojoule.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = run_python("-c", program, "compress", "lenet-300-100", "-o", "x.pico")
+    assert done.returncode == 1
+    assert re.search(r"compress needs the extra \[train\]|needs.*train", done.stderr)
+    assert "Traceback" not in done.stderr

@@ -322,7 +322,8 @@ def test_deflate_bombs(size: int) -> None:
     [b"", b"\0", deflate(b"{}") + b"\0", deflate(b"{}")[:-1], zlib.compress(b"{}"), deflate(b"[" * 4000),
      deflate(b'{"graph":"lenet-6","parameters":[]}'), deflate(b'{"graph":"lenet-5","parameters":[null]}'),
      deflate(b'{"graph":"lenet-5","parameters":[],"accuracy":[1e999,"mnist",1,"test","measured"]}'),
-     deflate(b'{"graph":"lenet-5","parameters":[],"name":"\\u001b[2J"}'), deflate(b"\xff"), deflate(b'{"graph":"\\ud800","parameters":[]}')],
+     deflate(b'{"graph":"lenet-5","parameters":[],"name":"\\u001b[2J"}'), deflate(b"\xff"),
+     deflate(b'{"graph":"\\ud800","parameters":[]}')],
 )  # fmt: skip
 def test_headers_that_no_writer_makes(header: bytes) -> None:
     assert read(assemble(header, b"")) is None

@@ -72,8 +72,8 @@ def fit_roofline(rows: Sequence[Measurement]) -> RooflineFit:
     A kernel without any measured power has none in the result. The order of rows does not matter.
 
     >>> rows = [Measurement(str(s), str(s), "gemv", s, 2e-6 + s / 0.5, 100.0, "") for s in (1e-6, 2e-6, 4e-6)]
-    >>> fit = fit_roofline(rows).rounded()
-    >>> fit.efficiency["gemv"], fit.power_w["gemv"]
+    >>> fit = fit_roofline(rows)
+    >>> round(fit.efficiency["gemv"], 2), fit.power_w["gemv"]
     (0.5, 100.0)
     """
     roof, time = np.array([row.roof_s for row in rows]), np.array([row.time_s for row in rows])

@@ -30,11 +30,11 @@ def layout(dag: nx.DiGraph) -> dict[str, tuple[float, float]]:
         wanted = {node: float(np.mean([places[p][0] for p in dag.predecessors(node)] or [0.0])) for node in generation}
         ordered = sorted(generation, key=lambda node: wanted[node])
         if len(ordered) == 1:
-            places[ordered[0]] = (round(wanted[ordered[0]] * 2) / 2, -float(depth))
+            places[ordered[0]] = (round(wanted[ordered[0]] * 2) / 2, 0.0 - depth)
             continue
         middle = float(np.mean(list(wanted.values())))
         for place, node in enumerate(ordered):
-            places[node] = (middle + place - (len(ordered) - 1) / 2, -float(depth))
+            places[node] = (middle + place - (len(ordered) - 1) / 2, 0.0 - depth)
     return places
 
 

@@ -94,10 +94,6 @@ def _pick(times: list[KernelTime], field: str, chosen: NDArray[np.intp]) -> Arra
     return np.take_along_axis(np.stack([getattr(t, field) for t in times]), chosen[None], axis=0)[0]
 
 
-def _constants(kernels: tuple[Kernel, ...], chosen: NDArray[np.intp], field: str) -> Array:
-    return np.array([getattr(kernel, field).value for kernel in kernels])[chosen]
-
-
 def _candidates(workload: Workload, target: RooflineTarget) -> list[KernelTime]:
     """A storage format asked for that some kernel executes is what runs; otherwise the choice is free."""
     family = parse_format(workload.storage_asked)[0] if workload.storage_asked else ""
@@ -105,39 +101,61 @@ def _candidates(workload: Workload, target: RooflineTarget) -> list[KernelTime]:
     return [kernel_time(workload, target, kernel) for kernel in kernels]
 
 
-def roofline_cost(workload: Workload, target: RooflineTarget, *, energy: str, residency: str) -> Cost:
-    """Cost on a CPU or GPU; each layer runs the fastest kernel that executes its format."""
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What runs: the fastest kernel of each layer, its times and products; zeros where none can."""
+
+    kernels: tuple[Kernel, ...]
+    chosen: NDArray[np.intp]
+    ran: NDArray[np.bool_]
+    total_s: Array
+    compute_s: Array
+    memory_s: Array
+    performed: Array
+    weight_bits: Array
+
+    def constants(self, field: str) -> Array:
+        """One constant of the chosen kernels, by layer."""
+        return np.array([getattr(kernel, field).value for kernel in self.kernels])[self.chosen]
+
+    @property
+    def formats(self) -> NDArray[np.str_]:
+        return np.array([kernel.format for kernel in self.kernels])[self.chosen]
+
+
+def _run(workload: Workload, target: RooflineTarget) -> _Run:
     times = _candidates(workload, target)
     chosen = np.argmin(np.stack([time.total_s for time in times]), axis=0)
-    total_s = _pick(times, "total_s", chosen)
-    ran = np.isfinite(total_s)
-    total_s = np.where(ran, total_s, 0.0)
-    compute_s, memory_s = (np.where(ran, _pick(times, name, chosen), 0.0) for name in ("compute_s", "memory_s"))
-    performed = np.where(ran, _pick(times, "performed", chosen), 0.0)
-    stored = np.where(ran, _pick(times, "weight_bits", chosen) + workload.bias_bits, 0.0)
+    ran = np.isfinite(_pick(times, "total_s", chosen))
+    fields = ("total_s", "compute_s", "memory_s", "performed", "weight_bits")
+    arrays = {name: np.where(ran, _pick(times, name, chosen), 0.0) for name in fields}
+    return _Run(tuple(time.kernel for time in times), chosen, ran, **arrays)
+
+
+def roofline_cost(workload: Workload, target: RooflineTarget, *, energy: str, residency: str) -> Cost:
+    """Cost on a CPU or GPU; each layer runs the fastest kernel that executes its format."""
+    run = _run(workload, target)
+    stored = np.where(run.ran, run.weight_bits + workload.bias_bits, 0.0)
     llc = _memory(target, "sram")
     capacity = llc.capacity_bits.value if llc.capacity_bits else 0.0
     resident = (residency == "warm") & (stored.sum(axis=-1, keepdims=True) <= capacity)
-    traffic = _traffic(workload, target, stored, ran, resident)
-    terms = _terms(workload, target, times, chosen, ran, total_s, compute_s, memory_s, performed, traffic, energy)
-    roof = np.where(compute_s >= memory_s, "compute", np.where(resident, llc.name, "dram"))
-    bound = np.where(np.maximum(compute_s, memory_s) >= target.overhead_s.value, roof, "overhead")
-    load_bits, load_s, load_pj = _load(workload, target, times, chosen, ran)
-    formats = np.array([time.kernel.format for time in times])
-    lies = load_bits if workload.storage_asked else stored
+    traffic = _traffic(workload, target, stored, run.ran, resident)
+    roof = np.where(run.compute_s >= run.memory_s, "compute", np.where(resident, llc.name, "dram"))
+    bound = np.where(np.maximum(run.compute_s, run.memory_s) >= target.overhead_s.value, roof, "overhead")
+    load_bits, load_s, load_pj = _load(workload, target, run)
     return Cost(
         workload,
         target,
-        terms,
+        (*_time_terms(target, run, energy), *_energy_terms(target, run, traffic, energy)),
         traffic,
-        executed=np.where(ran, formats[chosen], ""),
-        bound_by=np.where(ran, bound, ""),
-        macs_performed=performed,
-        macs_gated=np.zeros_like(performed),
-        stored_bits=lies,
+        executed=np.where(run.ran, run.formats, ""),
+        bound_by=np.where(run.ran, bound, ""),
+        macs_performed=run.performed,
+        macs_gated=np.zeros_like(run.performed),
+        stored_bits=load_bits if workload.storage_asked else stored,
         load_bits=load_bits,
         overflow_bits=np.zeros(stored.shape[:-1]),
-        unmodelled=_unmodelled(workload, target, ran),
+        unmodelled=_unmodelled(workload, target, run.ran),
         assumptions=_assumptions(workload, target, bool(np.any(resident))),
         load_time_s=load_s,
         load_energy_pj=load_pj,
@@ -162,93 +180,62 @@ def _traffic(
     return tuple(moves)
 
 
-def _terms(
-    workload: Workload,
-    target: RooflineTarget,
-    times: list[KernelTime],
-    chosen: NDArray[np.intp],
-    ran: NDArray[np.bool_],
-    total_s: Array,
-    compute_s: Array,
-    memory_s: Array,
-    performed: Array,
-    traffic: tuple[Traffic, ...],
-    energy: str,
-) -> tuple[Term, ...]:
-    def known(name: str, constant: Constant, unit: str) -> Quantity:
-        return Quantity(name, constant.at(energy), unit, constant.source, constant.status)
+def _known(name: str, constant: Constant, unit: str, energy: str) -> Quantity:
+    return Quantity(name, constant.at(energy), unit, constant.source, constant.status)
 
-    kernels = tuple(time.kernel for time in times)
-    overhead = np.where(ran, target.overhead_s.value, 0.0)
-    efficiency = Quantity(
-        "efficiency",
-        _constants(kernels, chosen, "efficiency"),
-        "1",
-        kernels[0].efficiency.source,
-        kernels[0].efficiency.status,
+
+def _time_terms(target: RooflineTarget, run: _Run, energy: str) -> tuple[Term, Term]:
+    overhead = np.where(run.ran, target.overhead_s.value, 0.0)
+    first = run.kernels[0].efficiency
+    efficiency = Quantity("efficiency", run.constants("efficiency"), "1", first.source, first.status)
+    roofs = (Quantity("compute", run.compute_s, "s"), Quantity("memory", run.memory_s, "s"), efficiency)
+    return (
+        Term(OVERHEAD, "time", overhead, (_known("overhead", target.overhead_s, "s", energy),)),
+        Term(BOUND, "time", run.total_s - overhead, roofs),
     )
-    power = _constants(kernels, chosen, "power_w")
-    budget_pj = np.where(ran, power, 0.0) * total_s * 1e12
-    parts: list[tuple[Component, Array, tuple[Quantity, ...]]] = []
-    parts.append(
-        (
-            "mac",
-            performed * target.mac_energy_pj.at(energy),
-            (Quantity("products", performed, "1"), known("mac_energy", target.mac_energy_pj, "pJ")),
-        )
-    )
+
+
+def _energy_terms(target: RooflineTarget, run: _Run, traffic: tuple[Traffic, ...], energy: str) -> tuple[Term, ...]:
+    """Products and accesses at their own energies, held to power x time; the rest of it is static."""
+    performed = run.performed
+    mac = (Quantity("products", performed, "1"), _known("mac_energy", target.mac_energy_pj, "pJ", energy))
+    parts: list[tuple[Component, Array, tuple[Quantity, ...]]] = [
+        ("mac", performed * target.mac_energy_pj.at(energy), mac)
+    ]
     for memory in target.memories:
-        if memory.access_pj_per_bit is None:
+        constant = memory.access_pj_per_bit
+        if constant is None:
             continue
         bits = sum((m.read_bits + m.write_bits for m in traffic if m.level == memory.name), np.zeros_like(performed))
-        constant = memory.access_pj_per_bit
-        parts.append(
-            (
-                memory.component,
-                bits * constant.at(energy),
-                (Quantity(f"{memory.name}_bits", bits, "bit"), known(f"{memory.name}_energy", constant, "pJ/bit")),
-            )
-        )
+        each = _known(f"{memory.name}_energy", constant, "pJ/bit", energy)
+        moved = Quantity(f"{memory.name}_bits", bits, "bit")
+        parts.append((memory.component, bits * constant.at(energy), (moved, each)))
     claimed = sum((value for _, value, _ in parts), np.zeros_like(performed))
+    power = np.where(run.ran, run.constants("power_w"), 0.0)
+    budget_pj = power * run.total_s * 1e12
     scale = np.minimum(1.0, np.divide(budget_pj, claimed, out=np.ones_like(claimed), where=claimed > 0))
     limit = Quantity("scale_to_budget", scale, "1")
-    split = tuple(Term(SPLIT, component, value * scale, (*inputs, limit)) for component, value, inputs in parts)
-    power_inputs = (
-        Quantity("power", power, "W", kernels[0].power_w.source, kernels[0].power_w.status),
-        Quantity("time", total_s, "s"),
+    first = run.kernels[0].power_w
+    budget = (
+        Quantity("power", power, "W", first.source, first.status),
+        Quantity("time", run.total_s, "s"),
         Quantity("others", claimed * scale, "pJ"),
     )
-    return (
-        Term(OVERHEAD, "time", overhead, (known("overhead", target.overhead_s, "s"),)),
-        Term(
-            BOUND,
-            "time",
-            total_s - overhead,
-            (Quantity("compute", compute_s, "s"), Quantity("memory", memory_s, "s"), efficiency),
-        ),
-        *split,
-        Term(TOTAL, "static", budget_pj - claimed * scale, power_inputs),
-    )
+    split = tuple(Term(SPLIT, component, value * scale, (*inputs, limit)) for component, value, inputs in parts)
+    return (*split, Term(TOTAL, "static", budget_pj - claimed * scale, budget))
 
 
-def _load(
-    workload: Workload,
-    target: RooflineTarget,
-    times: list[KernelTime],
-    chosen: NDArray[np.intp],
-    ran: NDArray[np.bool_],
-) -> tuple[Array, Array, Array]:
+def _load(workload: Workload, target: RooflineTarget, run: _Run) -> tuple[Array, Array, Array]:
     """Bits loaded once by layer, and by design the time and energy to decode what the kernel does not execute."""
-    shape = np.broadcast_shapes(workload.storage_bits.shape, chosen.shape)
-    bits = np.where(ran & (workload.weight_elements > 0), workload.storage_bits + workload.codebook_and_bias_bits, 0.0)
+    shape = np.broadcast_shapes(workload.storage_bits.shape, run.chosen.shape)
+    weighted = run.ran & (workload.weight_elements > 0)
+    bits = np.where(weighted, workload.storage_bits + workload.codebook_and_bias_bits, 0.0)
     family = np.broadcast_to(np.vectorize(lambda name: parse_format(name)[0] if name else "")(workload.storage), shape)
     coded = np.broadcast_to(np.char.endswith(workload.storage, "+huffman"), shape)
-    executed = np.array([time.kernel.format for time in times])[chosen]
-    ready = (family == executed) & ~coded & (workload.weight_bits >= target.value_bits)
-    symbols = np.where(ready | ~ran, 0.0, workload.storage_entries) * np.where(coded, 2.0, 1.0)
+    ready = (family == run.formats) & ~coded & (workload.weight_bits >= target.value_bits)
+    symbols = np.where(ready | ~run.ran, 0.0, workload.storage_entries) * np.where(coded, 2.0, 1.0)
     seconds = symbols * target.decode_s_per_symbol.value
-    power = _constants(tuple(time.kernel for time in times), chosen, "power_w")
-    return bits, seconds.sum(axis=-1), (seconds * power).sum(axis=-1) * 1e12
+    return bits, seconds.sum(axis=-1), (seconds * run.constants("power_w")).sum(axis=-1) * 1e12
 
 
 def _unmodelled(workload: Workload, target: RooflineTarget, ran: NDArray[np.bool_]) -> tuple[Unmodelled, ...]:

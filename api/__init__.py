@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .models.model import Model
     from .simulator.cost import Cost
     from .simulator.estimate import estimate, estimate_many
+    from .simulator.explore import best, explore, pareto, read_exploration
+    from .simulator.report import build_report, write_report
     from .simulator.target import Target
     from .simulator.validate import validate
 
@@ -28,15 +30,21 @@ _HOMES = {
     "Model": ".models.model",
     "PicojouleError": ".models.errors",
     "Target": ".simulator.target",
+    "best": ".simulator.explore",
+    "build_report": ".simulator.report",
     "compress": ".front",
     "estimate": ".simulator.estimate",
     "estimate_many": ".simulator.estimate",
+    "explore": ".simulator.explore",
     "export": ".front",
     "from_onnx": ".front",
     "load": ".front",
     "networks": ".front",
+    "pareto": ".simulator.explore",
+    "read_exploration": ".simulator.explore",
     "targets": ".front",
     "validate": ".simulator.validate",
+    "write_report": ".simulator.report",
 }
 
 __all__ = [
@@ -45,15 +53,21 @@ __all__ = [
     "PicojouleError",
     "Target",
     "__version__",
+    "best",
+    "build_report",
     "compress",
     "estimate",
     "estimate_many",
+    "explore",
     "export",
     "from_onnx",
     "load",
     "networks",
+    "pareto",
+    "read_exploration",
     "targets",
     "validate",
+    "write_report",
 ]
 
 

@@ -46,7 +46,7 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InputError("--batch", text, "a whole number of at least 1", "for example --batch 1") from None
+        raise InputError("a number on the command line", text, "a whole number", "for example 1") from None
 
 
 def _number(text: str) -> float:
@@ -98,14 +98,47 @@ def _validate(sub: argparse.ArgumentParser) -> None:
 
 
 def _demo(sub: argparse.ArgumentParser) -> None:
-    del sub  # no options
+    sub.add_argument("-o", "--output", default="report.html", metavar="FILE.html", help="where the report is written")
+
+
+def _explore(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("study", metavar="MODEL|STUDY.toml", help="a model, or a file that says what to explore")
+    sub.add_argument("-o", "--output", required=True, metavar="DIR")
+    sub.add_argument("--target", metavar="T[,T2]", help="default: all shipped targets")
+    sub.add_argument("--resume", action="store_true", help="go on with a study that was interrupted in DIR")
+    sub.add_argument("--workers", type=_whole, default=1, metavar="N", help="errors measured at once (default 1)")
+    _json(sub)
+
+
+def _front(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("directory", metavar="DIR")
+    sub.add_argument("--target", metavar="T", help="only this target")
+    _json(sub)
+
+
+def _best(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("directory", metavar="DIR", nargs="?", help="an exploration (default: what ships)")
+    sub.add_argument("--network", metavar="NETWORK", help="only this network (default: any)")
+    sub.add_argument("--target", required=True, metavar="T")
+    sub.add_argument("--max-error", metavar="E", help="percent on the validation split, for example 2")
+    sub.add_argument("--max-energy", metavar="5mJ")
+    sub.add_argument("--max-latency", metavar="20ms")
+    sub.add_argument("--max-size", metavar="1MiB", help="of the file")
+    sub.add_argument("--objective", choices=("energy", "latency", "size", "error"), default="energy")
+    _json(sub)
 
 
 def _report(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", metavar="MODEL")
+    sub.add_argument("model", metavar="MODEL|DIR", help="a model, or a folder written by picojoule explore")
     sub.add_argument("--target", metavar="T[,T2]", help="default: all shipped targets")
     sub.add_argument("--against", metavar="MODEL2", help="what to compare with (default: the dense network)")
     sub.add_argument("-o", "--output", required=True, metavar="FILE.{html,md,csv,json}")
+
+
+def _dashboard(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("directory", metavar="DIR", nargs="?", help="an exploration (default: what ships)")
+    sub.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
+    sub.add_argument("--port", type=_whole, default=8050, metavar="P")
 
 
 COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
@@ -119,7 +152,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "inspect": ("what is in a file, byte by byte", ".files", _inspect),
     "export": ("write decoded weights as ONNX, safetensors or npz", ".files", _export),
     "validate": ("predicted beside measured", ".commands", _validate),
+    "explore": ("bits x density x format x hardware, and the Pareto front", ".study", _explore),
+    "front": ("the Pareto front of an exploration", ".study", _front),
+    "best": ("the design of least energy within limits", ".study", _best),
     "report": ("a report to send", ".study", _report),
+    "dashboard": ("the explorer in the browser", ".study", _dashboard),
 }
 
 

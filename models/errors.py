@@ -8,7 +8,7 @@
     │   └── TargetError         a hardware description is wrong
     ├── OutputError             a result could not be written                    (exit code 1)
     ├── MissingExtraError       an optional dependency is not installed          (exit code 1)
-    └── BudgetExceededError     a budget given to `check` is exceeded            (exit code 3)
+    └── BudgetExceededError     a budget of `check` or `best` cannot be kept      (exit code 3)
 
 Every message is one line in one order: where, got, wanted, what to do next.
 """

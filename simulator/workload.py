@@ -21,7 +21,7 @@ from ..models.ops import LoopBounds, loop_bounds, weight_matrix_shape
 from .formats import parse_format, predict_size
 from .structure import WeightStructure, random_structure, structure_of
 
-__all__ = ["Overrides", "Workload", "make_workload"]
+__all__ = ["Overrides", "Workload", "make_workload", "storage_size"]
 
 Array = NDArray[np.float64]
 VIEWS = ("flatten", "identity")
@@ -58,7 +58,8 @@ class Workload:
     """One row per layer that costs something; see the module's docstring for the axes.
 
     `storage_bits` are the predicted bits of the weights in their `storage` format, codebooks and biases
-    apart, and `storage_entries` what a decoder has to step through, padding included.
+    apart, and `storage_entries` what a decoder has to step through, padding included. `storage_asked` is
+    what the user chose, "" for nothing; its shape is () or [designs, 1].
     `structures[..., l]()` is where the non-zero weights of layer l lie, made when first asked for.
     """
 
@@ -84,7 +85,7 @@ class Workload:
     storage_entries: Array
     structures: NDArray[np.object_]
     storage: NDArray[np.str_]
-    storage_asked: str
+    storage_asked: NDArray[np.str_]
     basis: str
     activation_basis: str
     peak_activation_bits: int = 0
@@ -242,7 +243,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         bounds=tuple(row.bounds for row in rows),
         structures=_objects([row.weights.structure if row.weights else None for row in rows]),
         storage=np.array([row.weights.storage if row.weights else "" for row in rows], dtype="<U24"),
-        storage_asked=overrides.storage or "",
+        storage_asked=np.array(overrides.storage or "", dtype="<U24"),
         basis="statistical" if "statistical" in bases else "exact",
         activation_basis=" and ".join(densities) or "none",
         peak_activation_bits=peak_activation_bits(model.graph, batch),
@@ -259,13 +260,15 @@ def _objects(items: list[Callable[[], WeightStructure] | None]) -> NDArray[np.ob
     return array
 
 
-def _stored(weights: _Weights, elements: int) -> tuple[float, float]:
-    """(bits, entries) of a layer in its storage format."""
-    if parse_format(weights.storage)[0] == "dense" and not parse_format(weights.storage)[2]:
-        return float(elements * weights.bits), float(elements)
-    size = predict_size(weights.storage, weights.structure(), weights.bits)
-    dense = parse_format(weights.storage)[0] == "dense"
-    return size.total_bits, float(elements if dense else weights.nonzeros + size.pads)
+def storage_size(
+    storage: str, structure: Callable[[], WeightStructure], value_bits: int, elements: int
+) -> tuple[float, float]:
+    """(bits, entries that a decoder steps through) of one layer in a storage format."""
+    if parse_format(storage)[0] == "dense":
+        return float(elements * value_bits), float(elements)
+    found = structure()
+    size = predict_size(storage, found, value_bits)
+    return size.total_bits, found.nonzeros + size.pads
 
 
 _NUMBERS = (
@@ -306,7 +309,9 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int)
     bias = sum(graph.parameters[name].elements for role, name in node.parameters.items() if role != "weight")
     density, basis = _activation_density(model, node, overrides)
     spec = graph.tensors[node.inputs[0]] if node.inputs else graph.tensors[node.output]
-    stored = _stored(weights, prod(shape)) if weights else (0.0, 0.0)
+    stored = (0.0, 0.0)
+    if weights is not None:
+        stored = storage_size(weights.storage, weights.structure, weights.bits, prod(shape))
     numbers = {
         "storage_bits": stored[0],
         "storage_entries": stored[1],

@@ -3,7 +3,7 @@
 from .bars import layer_energy_figure, size_ladder_figure, sram_dram_figure, traffic_figure
 from .compare import comparison_figure
 from .frames import comparison_frame, ladder_frame, memory_frame, roofline_frame, roofs_frame, traffic_frame
-from .front import front_figure
+from .front import front_figure, fronts_figure
 from .network import layer_graph_figure
 from .roofline import roofline_figure
 from .style import AXES, COMPONENT_COLOURS, OKABE_ITO, TARGET_COLOURS, config, template
@@ -17,6 +17,7 @@ __all__ = [
     "comparison_frame",
     "config",
     "front_figure",
+    "fronts_figure",
     "ladder_frame",
     "layer_energy_figure",
     "layer_graph_figure",

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from ..explain import format_si
 from .frames import keep, numbers
 from .style import AXES, OKABE_ITO, Axis, empty_figure, log_axis, plain, target_styles, template
 
-__all__ = ["DETAILS", "front_figure"]
+__all__ = ["DETAILS", "front_figure", "fronts_figure"]
 
 BINS_X, BINS_Y = 72, 48
 DENSITY_SCALE = [[0.0, "#EEF1F4"], [1.0, "#7D8794"]]
 # What hovering tells, in this order behind the design's id; columns that a frame lacks are left out.
-DETAILS = ("target", "network", "bits", "density", "format", "energy_pj", "latency_s", "error_pct", "fits")
+DETAILS = (
+    "target", "network", "bits", "density", "format", "energy_pj", "latency_s", "storage_bytes", "error_pct", "fits",
+)  # fmt: skip
 HEIGHT = 460
 
 
@@ -47,7 +50,10 @@ def _identity(value: Any) -> Any:
 def _customdata(rows: pd.DataFrame) -> list[list[Any]]:
     """Plain lists, the design's id first, then one HTML-escaped text per point."""
     columns = [name for name in DETAILS if name in rows]
-    labels = {"energy_pj": "energy", "latency_s": "time", "error_pct": "error", "bits": "bits per weight"}
+    labels = {
+        "energy_pj": "energy", "latency_s": "time", "error_pct": "error", "bits": "bits per weight",
+        "storage_bytes": "file",
+    }  # fmt: skip
     data = []
     identities: Iterable[Any] = rows["design"] if "design" in rows else rows.index  # noqa: SIM401
     for identity, values in zip(identities, rows[columns].itertuples(index=False, name=None), strict=True):
@@ -72,9 +78,9 @@ def _edges(values: np.ndarray, bins: int, log: bool) -> np.ndarray:
     return np.linspace(low - pad, high + pad, bins + 1)
 
 
-def _density(x: np.ndarray, y: np.ndarray, log_x: bool) -> go.Heatmap:
+def _density(x: np.ndarray, y: np.ndarray, log_x: bool, log_y: bool) -> go.Heatmap:
     """How many designs lie where; empty cells stay white."""
-    edges_x, edges_y = _edges(x, BINS_X, log_x), _edges(y, BINS_Y, False)
+    edges_x, edges_y = _edges(x, BINS_X, log_x), _edges(y, BINS_Y, log_y)
     counts, _, _ = np.histogram2d(x, y, bins=[edges_x, edges_y])
     shade = np.full(counts.T.shape, np.nan, np.float32)
     np.log10(counts.T, out=shade, where=counts.T > 0)
@@ -95,7 +101,10 @@ def _density(x: np.ndarray, y: np.ndarray, log_x: bool) -> go.Heatmap:
 
 
 def _front_traces(front: pd.DataFrame, x: str, y: str) -> list[go.Scatter]:
-    """One line with markers for each target (and network, if there are several), sorted by x."""
+    """Markers for each target (and network, if there are several), joined where they are the front of x and y alone.
+
+    The front has more objectives than a plane has axes: a marker off the line is better in one not drawn.
+    """
     keys = [name for name in ("target", "network") if name in front and (name == "target" or len(set(front[name])) > 1)]
     styles = target_styles(front["target"]) if "target" in front else {}
     groups: Iterable[tuple[Any, pd.DataFrame]] = front.groupby(keys, observed=True) if keys else [((), front)]
@@ -105,13 +114,20 @@ def _front_traces(front: pd.DataFrame, x: str, y: str) -> list[go.Scatter]:
         colour, symbol = styles.get(names[0] if names else "", (OKABE_ITO["vermillion"], "circle"))
         ordered = rows.sort_values([x, y], kind="stable")
         label = "Pareto front" + (f", {plain(', '.join(names))}" if names else "")
+        drawn_x, drawn_y = _drawn(ordered, x), _drawn(ordered, y)
+        corner = drawn_y < np.minimum.accumulate(np.concatenate(([np.inf], drawn_y[:-1])))
         traces.append(
             go.Scatter(
-                x=_drawn(ordered, x),
-                y=_drawn(ordered, y),
-                mode="lines+markers",
-                name=label,
+                x=drawn_x[corner], y=drawn_y[corner], mode="lines", showlegend=False, hoverinfo="skip", name=label,
                 line={"color": colour, "width": 2, "shape": "hv"},
+            )
+        )  # fmt: skip
+        traces.append(
+            go.Scatter(
+                x=drawn_x,
+                y=drawn_y,
+                mode="markers",
+                name=label,
                 marker={"color": colour, "symbol": symbol, "size": 8, "line": {"color": "#FFFFFF", "width": 1}},
                 customdata=_customdata(ordered),
                 hovertemplate=f"{label}<br>%{{customdata[1]}}<extra></extra>",
@@ -142,10 +158,12 @@ def front_figure(
     y: str = "error_pct",
     selected: Any = None,
     log_x: bool = True,
+    log_y: bool = True,
     individual: int = 2000,
 ) -> go.Figure:
-    """All designs as a density, the Pareto front (rows whose `front` is true) as a line, `selected` ringed.
+    """All designs as a density, the Pareto front (rows whose `front` is true) as markers, `selected` ringed.
 
+    A line joins the markers that nothing beats in x and y alone.
     Up to `individual` designs are drawn as one point each instead, to hover over and click.
 
     Axes are in unprefixed units (J, s, B; `style.AXES` has the factor), labels carry SI prefixes. Each
@@ -156,6 +174,7 @@ def front_figure(
         return empty_figure("No designs to show")
     drawn_x, drawn_y = _drawn(points, x), _drawn(points, y)
     usable = np.isfinite(drawn_x) & np.isfinite(drawn_y) & ((drawn_x > 0) | (not log_x))
+    log_y = log_y and bool((drawn_y[usable] > 0).all())
     kept = keep(points, usable)
     if not len(kept):
         return empty_figure(f"No design has both {_axis_of(x).title.lower()} and {_axis_of(y).title.lower()}")
@@ -163,7 +182,7 @@ def front_figure(
     if len(kept) <= individual:
         figure.add_trace(_each(kept, x, y))
     else:
-        figure.add_trace(_density(drawn_x[usable], drawn_y[usable], log_x))
+        figure.add_trace(_density(drawn_x[usable], drawn_y[usable], log_x, log_y))
     front = keep(kept, kept["front"] if "front" in kept else np.zeros(len(kept)))
     if len(front):
         figure.add_traces(_front_traces(front, x, y))
@@ -173,11 +192,39 @@ def front_figure(
     horizontal = log_axis(_axis_of(x), drawn_x[usable]) if log_x else {"title": {"text": _axis_of(x).label}}
     if not log_x:
         horizontal |= {"exponentformat": "SI", "ticksuffix": _axis_of(x).unit}
-    figure.update_layout(xaxis=horizontal, yaxis={"title": {"text": _axis_of(y).label}})
+    vertical = log_axis(_axis_of(y), drawn_y[usable]) | _finer() if log_y else {"title": {"text": _axis_of(y).label}}
+    figure.update_layout(xaxis=horizontal, yaxis=vertical)
     left_out = len(points) - len(kept)
     if left_out:
         _note(figure, f"{left_out:,} of {len(points):,} designs have no value on an axis and are not shown")
     return figure
+
+
+def _finer() -> dict[str, Any]:
+    """Ticks at 1, 2 and 5 of each decade, without prefixes: errors in percent, not in milli-percent."""
+    values = [step * 10.0**decade for decade in range(-3, 3) for step in (1, 2, 5)]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values], "ticksuffix": ""}
+
+
+def fronts_figure(points: pd.DataFrame, *, x: str = "energy_pj", y: str = "error_pct") -> go.Figure:
+    """`front_figure` once for each network and target, side by side, each on its own scale."""
+    keys = [name for name in ("network", "target") if name in points]
+    groups = list(points.groupby(keys, sort=True, observed=True)) if keys else [((), points)]
+    if len(groups) < 2:
+        return front_figure(points, x=x, y=y)
+    several = "network" in points and len(set(points["network"])) > 1
+    labels: list[tuple[Any, ...]] = [key if isinstance(key, tuple) else (key,) for key, _ in groups]
+    titles = [plain(", ".join(map(str, label if several else label[-1:])), 60) for label in labels]
+    rows = -(-len(groups) // 2)
+    figure = make_subplots(rows, 2, subplot_titles=titles, horizontal_spacing=0.1, vertical_spacing=0.26 / rows)
+    for place, (_, mine) in enumerate(groups):
+        row, column = place // 2 + 1, place % 2 + 1
+        one = front_figure(mine, x=x, y=y, individual=0)
+        for trace in cast("tuple[Any, ...]", one.data):
+            figure.add_trace(trace.update(showlegend=False), row=row, col=column)
+        figure.update_xaxes(one.layout.xaxis, row=row, col=column)  # pyright: ignore[reportAttributeAccessIssue]
+        figure.update_yaxes(one.layout.yaxis, row=row, col=column)  # pyright: ignore[reportAttributeAccessIssue]
+    return figure.update_layout(template=template(), height=60 + 340 * rows, showlegend=False)
 
 
 def _each(points: pd.DataFrame, x: str, y: str) -> go.Scatter:

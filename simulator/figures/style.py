@@ -113,6 +113,7 @@ AXES: Mapping[str, Axis] = {
     "latency_s_per_inference": Axis("Time per inference", "s"),
     "weight_bytes": Axis("Weights as stored on the target", "B"),
     "file_bytes": Axis("File", "B"),
+    "storage_bytes": Axis("Weights in the file", "B"),
     "load_bytes": Axis("Loaded once", "B"),
     "dram_bytes": Axis("DRAM traffic per batch", "B"),
     "macs": Axis("Multiply-accumulates, dense", ""),

@@ -6,7 +6,7 @@ it when the weights are loaded, so it saves file and load bytes and nothing else
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,15 +90,20 @@ def kernel_time(
     return KernelTime(kernel, compute_s, memory_s, total, performed, weight_bits)
 
 
-def _pick(times: list[KernelTime], field: str, chosen: NDArray[np.intp]) -> Array:
-    return np.take_along_axis(np.stack([getattr(t, field) for t in times]), chosen[None], axis=0)[0]
-
-
-def _candidates(workload: Workload, target: RooflineTarget) -> list[KernelTime]:
+def _candidates(workload: Workload, target: RooflineTarget) -> tuple[KernelTime, ...]:
     """A storage format asked for that some kernel executes is what runs; otherwise the choice is free."""
-    family = parse_format(workload.storage_asked)[0] if workload.storage_asked else ""
-    kernels = [kernel for kernel in target.kernels if kernel.format == family] or target.kernels
-    return [kernel_time(workload, target, kernel) for kernel in kernels]
+    family = np.array([parse_format(name)[0] if name else "" for name in workload.storage_asked.flat])
+    family = family.reshape(workload.storage_asked.shape)
+    free = ~np.isin(family, [kernel.format for kernel in target.kernels])
+    times = [kernel_time(workload, target, kernel) for kernel in target.kernels]
+    return tuple(
+        replace(time, total_s=np.where(free | (family == time.kernel.format), time.total_s, np.inf)) for time in times
+    )
+
+
+def _pick(times: tuple[KernelTime, ...], field: str, chosen: NDArray[np.intp]) -> Array:
+    arrays = [np.broadcast_to(getattr(time, field), chosen.shape) for time in times]
+    return np.take_along_axis(np.stack(arrays), chosen[None], axis=0)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +130,7 @@ class _Run:
 
 def _run(workload: Workload, target: RooflineTarget) -> _Run:
     times = _candidates(workload, target)
-    chosen = np.argmin(np.stack([time.total_s for time in times]), axis=0)
+    chosen = np.argmin(np.stack(np.broadcast_arrays(*(time.total_s for time in times))), axis=0)
     ran = np.isfinite(_pick(times, "total_s", chosen))
     fields = ("total_s", "compute_s", "memory_s", "performed", "weight_bits")
     arrays = {name: np.where(ran, _pick(times, name, chosen), 0.0) for name in fields}
@@ -152,7 +157,7 @@ def roofline_cost(workload: Workload, target: RooflineTarget, *, energy: str, re
         bound_by=np.where(run.ran, bound, ""),
         macs_performed=run.performed,
         macs_gated=np.zeros_like(run.performed),
-        stored_bits=load_bits if workload.storage_asked else stored,
+        stored_bits=np.where(workload.storage_asked != "", load_bits, stored),
         load_bits=load_bits,
         overflow_bits=np.zeros(stored.shape[:-1]),
         unmodelled=_unmodelled(workload, target, run.ran),
@@ -240,7 +245,8 @@ def _load(workload: Workload, target: RooflineTarget, run: _Run) -> tuple[Array,
 
 def _unmodelled(workload: Workload, target: RooflineTarget, ran: NDArray[np.bool_]) -> tuple[Unmodelled, ...]:
     reason = f"no kernel of {target.name} for this kind of layer"
-    pairs = zip(workload.names, workload.kinds, ran, strict=True)
+    always = np.atleast_1d(ran.reshape(-1, len(workload)).all(axis=0))
+    pairs = zip(workload.names, workload.kinds, always, strict=True)
     return tuple(Unmodelled(name, kind, reason) for name, kind, can in pairs if not can)
 
 

@@ -11,7 +11,7 @@ from ..cost import Cost
 from ..figures import (
     comparison_figure,
     comparison_frame,
-    front_figure,
+    fronts_figure,
     layer_energy_figure,
     memory_frame,
     roofline_figure,
@@ -27,7 +27,7 @@ from .wording import any_modelled, bytes_text, energy_text, interval_texts, perc
 __all__ = ["comparison_section", "front_section", "layer_table", "memory_section", "target_section", "warnings"]
 
 Document = Mapping[str, Any]
-FRONT_ROWS = 12
+FRONT_ROWS = 8
 
 
 def warnings(documents: Sequence[Document]) -> list[Text]:
@@ -112,18 +112,30 @@ def front_section(points: pd.DataFrame) -> Section:
     """The explored designs and those that nothing beats in both error and energy."""
     front = keep(points, points["front"])
     caption = (
-        f"{len(points):,} designs, {len(front):,} of them on the Pareto front: no other design of the same target has "
-        "both less error and less energy. Errors are measured on the validation split, not on the test split."
+        f"{len(points):,} designs, {len(front):,} of them on the Pareto front: no other design of the same network and "
+        "target is at least as good in error, energy, time and file size, and better in one. Errors are measured on "
+        "the validation split, without retraining; those of the front also on the test split, which chose nothing."
     )
-    blocks: list[Block] = [Chart(front_figure(points), caption)]
-    names = [name for name in ("design", "target", "bits", "density", "format") if name in points]
+    blocks: list[Block] = [Chart(fronts_figure(points), caption)]
+    if "storage_bytes" in points and "target" in points:
+        one = keep(points, points["target"] == points["target"].iloc[0])
+        sizes = "The same weights by what they take in the file, whatever the target."
+        blocks.append(Chart(fronts_figure(one, x="storage_bytes"), sizes))
+    several = "network" in points and len(set(points["network"])) > 1
+    names = [name for name in ("target", "bits", "density", "format") if name in points]
+    names = ["network", *names] if several else names
     if len(front):
         shown = front.assign(order=numbers(front, "error_pct")).sort_values(
             [*(["target"] if "target" in front else []), "order", "energy_pj"], kind="stable"
         )
-        shown = shown.groupby("target").head(FRONT_ROWS) if "target" in shown else shown.head(FRONT_ROWS)
+        keys = [name for name in ("network", "target") if name in shown]
+        shown = shown.groupby(keys, observed=True).head(FRONT_ROWS) if keys else shown.head(FRONT_ROWS)
         blocks.append(_front_table(pd.DataFrame(shown), names, len(shown) < len(front)))
     return Section("Designs explored", tuple(blocks))
+
+
+def _percentage(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.2f} %"
 
 
 def _front_table(front: pd.DataFrame, names: list[str], shortened: bool) -> Table:
@@ -134,15 +146,16 @@ def _front_table(front: pd.DataFrame, names: list[str], shortened: bool) -> Tabl
         rows.append(
             (
                 *described,
-                f"{row['error_pct']:.2f} %",
+                *(_percentage(row.get(name)) for name in ("error_pct", "test_error_pct")),
                 energy_text(row["energy_pj"]),
                 time_text(None if time is None or time != time else time),
+                bytes_text(row.get("storage_bytes")),
                 bytes_text(row.get("weight_bytes")),
             )
         )
     caption = f"The {FRONT_ROWS} designs of least error on each target's front." if shortened else "The front."
-    headers = (*names, "error, validation", "energy per batch", "time per batch", "weights on target")
-    left = tuple(place for place, name in enumerate(names) if name in ("design", "target", "format"))
+    headers = (*names, "error, validation", "error, test", "energy", "time", "file", "weights on target")
+    left = tuple(place for place, name in enumerate(names) if name in ("network", "target", "format"))
     return Table(headers, tuple(rows), left=left, caption=caption)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .files import check_output
 from .models.data import load_split
 from .models.load import load_model
 from .models.model import Model
@@ -11,7 +12,10 @@ from .models.run import measure_accuracy
 from .models.zoo import build_network
 from .simulator.cost import Cost
 from .simulator.estimate import estimate, estimate_many
+from .simulator.explore import Exploration, best, explore
 from .simulator.ladder import size_ladder
+from .simulator.report import build_report, write_report
+from .simulator.target import target_names
 from .text import energy, latency, size, table
 
 __all__ = ["demo"]
@@ -20,8 +24,9 @@ NETWORK = "lenet-300-100"
 TARGETS = ("core-i7-5930k", "titan-x", "eie")
 
 
-def demo(_arguments: argparse.Namespace) -> None:
-    """Decode, measure, cost."""
+def demo(arguments: argparse.Namespace) -> None:
+    """Decode, measure, cost, explore, report."""
+    check_output(arguments.output)
     compressed = load_model(f"{NETWORK}@deep-compression")
     dense = Model(NETWORK, build_network(NETWORK))
     print(f"1. {compressed.name}: decode the shipped file and run it on the 10,000 test images of MNIST")
@@ -33,6 +38,13 @@ def demo(_arguments: argparse.Namespace) -> None:
     print("2. Size ladder\n" + _ladder(compressed) + "\n")
     print("3. Dense against compressed, one inference\n" + _comparison(dense, compressed) + "\n")
     print("4. The same weights from SRAM and from DRAM (45 nm, Horowitz)\n" + _memories(dense, compressed) + "\n")
+    print("5. Bits x density x format x hardware: errors measured on 5,000 validation images, without retraining")
+    found = explore(compressed.name)
+    print(_trade_off(found) + "\n")
+    report = build_report(compressed, target_names(), exploration=found, command="picojoule demo")
+    write_report(report, arguments.output)
+    print(f"6. The whole story: {arguments.output}")
+    print("   In the browser: .venv/bin/picojoule dashboard")
 
 
 def _ladder(model: Model) -> str:
@@ -67,6 +79,28 @@ def _comparison(dense: Model, compressed: Model) -> str:
         notes.append(f"  {before.target.name}: {gain:.1f}x less energy, {speed:.1f}x faster")
     text = table(["target", "energy", "mac", "sram", "dram", "noc", "static", "latency", "weights"], rows)
     return "\n".join([text, *notes, "  (CPU and GPU: power x time; the split over components is assumed)"])
+
+
+def _trade_off(found: Exploration) -> str:
+    """Counts, and the least energy on EIE for a few bounds on the error."""
+    lines = [f"  {len(found.points):,} designs, {len(found.front):,} on the Pareto front of their target"]
+    rows = []
+    for limit in (2.0, 3.0, 5.0, 10.0):
+        design = best(found.points, target="eie", max_error_pct=limit, objective="size")
+        rows.append(
+            [
+                f"at most {limit:g} %",
+                design["bits"],
+                f"{100 * design['weight_density']:.1f} %",
+                f"{design['error_pct']:.2f} %",
+                f"{design['test_error_pct']:.2f} %",
+                energy(design["energy_pj"]),
+                latency(design["latency_s"]),
+                size(design["storage_bytes"]),
+            ]
+        )
+    headers = ["smallest on EIE", "bits", "kept", "error", "on test", "energy", "latency", "file"]
+    return "\n".join([*lines, table(headers, rows)])
 
 
 def _memories(dense: Model, compressed: Model) -> str:

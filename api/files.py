@@ -15,7 +15,7 @@ from .models.model import Model
 from .models.ops import loop_bounds
 from .text import count, ledger_text, size, table
 
-__all__ = ["StageBar", "compress", "export", "inspect"]
+__all__ = ["StageBar", "check_output", "compress", "export", "inspect"]
 
 
 class StageBar:
@@ -41,7 +41,7 @@ class StageBar:
             self._bar = None
 
 
-def _writable(path: str) -> None:
+def check_output(path: str) -> None:
     """Find out before a long run that its result could not be written."""
     folder = Path(path).resolve().parent
     if not folder.is_dir():
@@ -55,7 +55,7 @@ def compress(arguments: argparse.Namespace) -> None:
 
     if not arguments.output.endswith(".pico"):
         raise InputError("--output", arguments.output, "a file ending in .pico", "for example -o x.pico")
-    _writable(arguments.output)
+    check_output(arguments.output)
     bar = StageBar()
     try:
         model = run_compression(
@@ -158,6 +158,6 @@ def _document(model: Model) -> dict[str, Any]:
 def export(arguments: argparse.Namespace) -> None:
     from .models.exporters import export_model
 
-    _writable(arguments.output)
+    check_output(arguments.output)
     export_model(load_model(arguments.model), arguments.output)
     print(f"{arguments.output}: {size(Path(arguments.output).stat().st_size)}")

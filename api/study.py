@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .commands import parse_quantity, print_json
-from .files import StageBar
-from .models.errors import InputError, OutputError
+from .files import StageBar, check_output
+from .models.errors import InputError
 from .simulator.target import target_names
 from .text import energy, latency, size, table
 
@@ -182,9 +182,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Write a report of a model, or of an explored folder, on targets (default: all that ship)."""
     from .simulator.report import build_report, write_report
 
-    folder = Path(arguments.output).resolve().parent
-    if not folder.is_dir():
-        raise OutputError(arguments.output, "its folder does not exist", f"make it first: mkdir -p {folder.name}")
+    check_output(arguments.output)
     command = shlex.join(["picojoule", *sys.argv[1:]])
     models: Any = arguments.model
     exploration, names = None, _targets(arguments.target)
@@ -207,7 +205,7 @@ def dashboard(arguments: argparse.Namespace) -> None:
     from .simulator.explore import explore as run_exploration
     from .simulator.explore import read_exploration
 
-    if not 1 <= arguments.port <= 65535:
-        raise InputError("--port", arguments.port, "a port from 1 to 65535", "for example --port 8050")
+    if not 0 <= arguments.port <= 65535:
+        raise InputError("--port", arguments.port, "a port from 1 to 65535, or 0 for any free one", "try --port 8050")
     found = read_exploration(arguments.directory) if arguments.directory else run_exploration()
     serve(create_app(found), arguments.host, arguments.port, announce=lambda text: print(text, flush=True))

@@ -1,1 +1,6 @@
-"""The browser application; it will show what `simulator/figures` draws."""
+"""The explorer in the browser: a Dash application over an Exploration."""
+
+from .app import create_app
+from .serve import serve
+
+__all__ = ["create_app", "serve"]

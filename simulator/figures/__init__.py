@@ -7,6 +7,7 @@ from .front import front_figure, fronts_figure
 from .network import layer_graph_figure
 from .roofline import roofline_figure
 from .style import AXES, COMPONENT_COLOURS, OKABE_ITO, TARGET_COLOURS, config, template
+from .trust import validation_figure
 
 __all__ = [
     "AXES",
@@ -30,4 +31,5 @@ __all__ = [
     "template",
     "traffic_figure",
     "traffic_frame",
+    "validation_figure",
 ]

@@ -189,9 +189,12 @@ def front_figure(
     ring = _selected_trace(kept, selected, x, y) if selected is not None else None
     if ring is not None:
         figure.add_trace(ring)
-    horizontal = log_axis(_axis_of(x), drawn_x[usable]) if log_x else {"title": {"text": _axis_of(x).label}}
-    if not log_x:
-        horizontal |= {"exponentformat": "SI", "ticksuffix": _axis_of(x).unit}
+    if log_x:
+        horizontal = log_axis(_axis_of(x), drawn_x[usable], least_decades=0.45)
+    else:
+        horizontal = {
+            "title": {"text": _axis_of(x).label}, "exponentformat": "SI", "ticksuffix": _axis_of(x).unit,
+        }  # fmt: skip
     vertical = log_axis(_axis_of(y), drawn_y[usable]) | _finer() if log_y else {"title": {"text": _axis_of(y).label}}
     figure.update_layout(xaxis=horizontal, yaxis=vertical)
     left_out = len(points) - len(kept)
@@ -203,7 +206,8 @@ def front_figure(
 def _finer() -> dict[str, Any]:
     """Ticks at 1, 2 and 5 of each decade, without prefixes: errors in percent, not in milli-percent."""
     values = [step * 10.0**decade for decade in range(-3, 3) for step in (1, 2, 5)]
-    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values], "ticksuffix": ""}
+    labels = [f"{value:g}" for value in values]
+    return {"tickmode": "array", "tickvals": values, "ticktext": labels, "ticksuffix": "", "minor": {"ticks": ""}}
 
 
 def fronts_figure(points: pd.DataFrame, *, x: str = "energy_pj", y: str = "error_pct") -> go.Figure:

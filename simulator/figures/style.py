@@ -218,10 +218,11 @@ def unit_for(largest: float, unit: str) -> Unit:
     return Unit(prefix + unit, scale)
 
 
-def log_axis(axis: Axis, values: Iterable[float] = ()) -> dict[str, Any]:
+def log_axis(axis: Axis, values: Iterable[float] = (), least_decades: float = 0.8) -> dict[str, Any]:
     """Settings of a logarithmic axis in SI prefixes, labelled at 1, 2 and 5 where few decades show.
 
-    `values` are in the axis's unit; with them the range is a little wider than theirs.
+    `values` are in the axis's unit; with them the range is a little wider than theirs, and at least
+    `least_decades`, so that small differences look small.
     """
     finite = [value for value in values if math.isfinite(value) and value > 0]
     settings: dict[str, Any] = {
@@ -234,15 +235,16 @@ def log_axis(axis: Axis, values: Iterable[float] = ()) -> dict[str, Any]:
     }
     if finite:
         low, high = math.log10(min(finite)), math.log10(max(finite))
-        pad = max(0.06 * (high - low), 0.12, (0.8 - (high - low)) / 2)
+        pad = max(0.06 * (high - low), 0.12, (least_decades - (high - low)) / 2)
         settings["range"] = [low - pad, high + pad]
         settings |= {"dtick": 1} if high - low > 1.3 else _steps(low, high, axis.unit)
     return settings
 
 
 def _steps(low: float, high: float, unit: str) -> dict[str, Any]:
-    """Ticks at 1, 2 and 5 of the decades around 10^low to 10^high: few enough for a phone, some left when zoomed in."""
-    values = [step * 10.0**decade for decade in range(math.floor(low) - 1, math.ceil(high) + 1) for step in (1, 2, 5)]
+    """Ticks at 1, 2 and 5 of the decades around 10^low to 10^high, or closer where the range is a third of a decade."""
+    steps = (1, 2, 5) if high - low > 0.35 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    values = [step * 10.0**decade for decade in range(math.floor(low) - 1, math.ceil(high) + 1) for step in steps]
     labels = [format_si(value, unit) if unit else f"{value:g}" for value in values]
     return {"tickmode": "array", "tickvals": values, "ticktext": labels, "tickangle": 0}
 

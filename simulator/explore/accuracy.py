@@ -120,7 +120,10 @@ def table_text(rows: Iterable[Measured]) -> str:
 
 def _parse(content: bytes, where: str) -> dict[tuple, Measured]:
     try:
-        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        reader = csv.DictReader(io.StringIO(content.decode()))
+        if reader.fieldnames != [field.name for field in fields(Measured)]:
+            raise ValueError(f"columns {reader.fieldnames}")
+        rows = list(reader)
         found = [
             Measured(
                 row["key"], row["dataset"], row["split"],

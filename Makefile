@@ -11,7 +11,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint bench clean distclean
+.PHONY: help demo test test-all lint bench screenshots clean distclean
 
 help:
 	@echo 'make demo        install into .venv and run the main job on what ships with the package'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-all    the same with the slow ones'
 	@echo 'make lint        ruff and pyright'
 	@echo 'make bench       benchmarks, in CPU seconds'
+	@echo 'make screenshots the pictures in docs/, with an installed Chromium'
 	@echo 'make clean       remove build products and caches; make distclean: .venv too'
 	@echo
 	@echo 'PYTHON=python3.12    the Python to build .venv with'
@@ -41,6 +42,9 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(PY) -m benchmarks
+
+screenshots: $(VENV)/.test
+	$(PY) docs/screenshots.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

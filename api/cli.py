@@ -97,6 +97,12 @@ def _validate(sub: argparse.ArgumentParser) -> None:
     _json(sub)
 
 
+def _targets(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("action", nargs="?", choices=("new",), help="new: write a commented template to FILE")
+    sub.add_argument("file", nargs="?", metavar="FILE.toml")
+    _json(sub)
+
+
 def _demo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-o", "--output", default="report.html", metavar="FILE.html", help="where the report is written")
 
@@ -144,7 +150,7 @@ def _dashboard(sub: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "demo": ("what picojoule does, on what ships with it", ".demo", _demo),
     "networks": ("networks and shipped weights by name", ".commands", _json),
-    "targets": ("hardware by name", ".commands", _json),
+    "targets": ("hardware by name, or a template for your own", ".commands", _targets),
     "estimate": ("energy, latency, traffic and size on hardware", ".commands", _estimate),
     "explain": ("every term of an estimate, with formulas and sources", ".commands", _explain),
     "check": ("exit with 3 when a budget is exceeded", ".commands", _check),

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from . import __version__
@@ -268,11 +269,27 @@ def networks(arguments: argparse.Namespace) -> None:
 def targets(arguments: argparse.Namespace) -> None:
     from .front import targets as list_targets
 
+    if arguments.action == "new":
+        _new_target(arguments.file)
+        return
     rows = list_targets()
     if arguments.json:
         print_json({"schema": 1, "targets": rows})
         return
     print(table(["target", "kind", "what it is"], [[r["name"], r["kind"], r["title"]] for r in rows]))
+
+
+def _new_target(path: str | None) -> None:
+    """Write a commented template; never over a file that is there."""
+    from .models.files import write_atomic
+    from .simulator.target import target_template
+
+    if path is None or not path.endswith(".toml"):
+        raise InputError("targets new", path or "no file", "a file ending in .toml", "picojoule targets new mine.toml")
+    if Path(path).exists():
+        raise InputError(path, "a file that is there", "a new one", "name another file; nothing was changed")
+    write_atomic(path, target_template(path))
+    print(f"{path}: every field is explained in it; try: picojoule estimate gemm:M=1,N=4096,K=9216 --target {path}")
 
 
 def validate(arguments: argparse.Namespace) -> None:

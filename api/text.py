@@ -13,12 +13,21 @@ __all__ = ["count", "energy", "estimate_text", "latency", "ledger_text", "size",
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "  ") -> str:
-    """Columns padded to their widest cell; the first is left-aligned, the others right-aligned."""
+    """Columns padded to their widest cell; those with a number in them, first column aside, to the right.
+
+    >>> print(table(["layer", "MACs"], [["ip1", "235,200"], ["ip3", "1,000"]], indent=""))
+    layer     MACs
+    -----  -------
+    ip1    235,200
+    ip3      1,000
+    """
     cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(line[place]) for line in [list(headers), *cells]) for place in range(len(headers))]
+    places = range(len(headers))
+    widths = [max(len(line[place]) for line in [list(headers), *cells]) for place in places]
+    numeric = [place > 0 and any(row[place][:1].isdigit() for row in cells) for place in places]
 
     def line(row: Sequence[str]) -> str:
-        parts = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        parts = [row[i].rjust(widths[i]) if numeric[i] else row[i].ljust(widths[i]) for i in places]
         return indent + "  ".join(parts).rstrip()
 
     return "\n".join([line(headers), indent + "  ".join("-" * width for width in widths), *map(line, cells)])

@@ -9,6 +9,7 @@ Three kinds of cost model read a target, named by its `model` key:
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -36,6 +37,7 @@ __all__ = [
     "load_target",
     "parse_target",
     "target_names",
+    "target_template",
 ]
 
 Status = Literal["measured", "published", "derived", "assumed"]
@@ -279,6 +281,13 @@ def _shipped() -> dict[str, Target]:
 def target_names() -> list[str]:
     """Names of the targets that ship with the package."""
     return sorted(_shipped())
+
+
+def target_template(path: str) -> str:
+    """The text of a commented target file, named after the file it is for."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "my-device"
+    text = resources.files(targets).joinpath("template.txt").read_text("utf-8")
+    return text.replace("@NAME@", name[:80]).replace("@FILE@", path)
 
 
 def load_target(name_or_path: str) -> Target:

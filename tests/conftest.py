@@ -47,6 +47,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if find_browser() is None:
+        terminalreporter.write_line(
+            f"BROWSER TESTS WERE SKIPPED: no browser found, looked for {', '.join(BROWSERS)}.", red=True, bold=True
+        )
     left_out = config.stash.get(LEFT_OUT, 0)
     if left_out:
         terminalreporter.write_line(f"Slow tests left out: {left_out}. `make test-all` runs them too.")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
+import picojoule
 from picojoule.cli import build_parser
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_runs(capsys):
@@ -30,3 +33,29 @@ def test_every_command_line_of_the_readme_parses():
 
 def test_nothing_is_left_to_fill_in():
     assert not re.findall(r"^[A-Z]+_[A-Z]+$", README, re.MULTILINE)
+
+
+def test_the_demo_prints_what_the_readme_shows(run_python):
+    (block,) = re.findall(r"```\n(1\. lenet.*?)```", README, re.DOTALL)
+    done = run_python("-m", "picojoule", "demo")
+    assert done.returncode == 0, done.stderr
+    assert block.rstrip().splitlines() == done.stdout.rstrip().splitlines()
+
+
+def test_the_validation_table_is_what_validate_says():
+    lines = re.findall(r"^\| [a-z0-9-]+ \| .* \| (?:datasheet|calibrated) \| .*$", README, re.MULTILINE)
+    rows = [line.split(" | ") for line in lines]
+    said = [[f"| {r['target']}", r["metric"], r["mode"], str(r["n"]), f"{r['median']:.1%}", f"{r['p90']:.1%}",
+             f"{r['worst']:.1%}", f"{r['within_15_pct']} |"] for r in picojoule.validate().summary()]  # fmt: skip
+    assert rows == said
+
+
+def test_every_dependency_has_its_line():
+    """The table names what pyproject.toml asks for, and nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["run"], *extras["train"]]
+    names = {re.split(r"[<>=]", text)[0] for text in wanted}
+    table = README.split("## What each dependency is for")[1]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert {name.strip() for cell in cells for name in re.sub(r"\(.*?\)", "", cell).split(",")} == names

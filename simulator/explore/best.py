@@ -34,8 +34,8 @@ def best(
     limits, naming the limit that is hardest to meet.
 
     >>> from . import explore
-    >>> points = explore("lenet-300-100@deep-compression", ["eie"], bits=[2, 4], densities=[0.05, 0.08]).points
-    >>> best(points, target="eie", max_error_pct=3.0)["bits"]
+    >>> points = explore("lenet-300-100@deep-compression", ["eie"], bits=[2, 4], densities=[0.08, 1.0]).points
+    >>> best(points, target="eie", max_error_pct=2.0)["bits"]
     4
     """
     if objective not in COLUMNS:

@@ -64,8 +64,8 @@ def explore(
     `output`, the folder gets `designs.parquet`, `study.json` and what was measured.
 
     >>> found = explore("lenet-300-100@deep-compression", ["eie"], bits=[4], densities=[0.05, 0.08])
-    >>> len(found.points), found.points["latency_s"].max() < 1e-6
-    (16, True)
+    >>> len(found.points), float(found.points["error_pct"].min())
+    (16, 6.6)
     """
     study = Study(
         models=(models,) if isinstance(models, str) else tuple(models),

@@ -34,6 +34,7 @@ UNITS = {
     "size": {"B": 1.0, "kB": 1e3, "KB": 1e3, "KiB": 1024.0, "MB": 1e6, "MiB": 1024.0**2, "GB": 1e9, "GiB": 1024.0**3},
     "error": {"": 1.0, "%": 1.0},
 }
+EXAMPLES = {"energy": "5mJ", "latency": "20ms", "size": "1MiB", "error": "2"}
 
 
 def print_json(document: object) -> None:
@@ -50,7 +51,7 @@ def parse_quantity(text: str, kind: str, where: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*([^\d\s]*)\s*", text)
     if not match or match[2] not in UNITS[kind] or float(match[1]) == 0:
         known = ", ".join(unit for unit in UNITS[kind] if unit)
-        raise InputError(where, text, f"a positive number with a unit among {known}", "for example energy=5mJ")
+        raise InputError(where, text, f"a positive number with a unit among {known}", f"for example {EXAMPLES[kind]}")
     return float(match[1]) * UNITS[kind][match[2]]
 
 
@@ -238,7 +239,13 @@ def check(arguments: argparse.Namespace) -> None:
         )
     over = [row for row in rows if not row["ok"]]
     if over:
-        raise BudgetExceededError(f"{arguments.model}: {over[0]['budget']} on {over[0]['target']} is over its budget")
+        said = [f"{row['budget']} on {row['target']} {_of(row)}" for row in over]
+        raise BudgetExceededError(f"{arguments.model}: over budget: {', '.join(said)}")
+
+
+def _of(row: Mapping[str, Any]) -> str:
+    show: Mapping[str, Any] = {"energy": energy, "latency": latency, "size": size, "fits": size, "complete": count}
+    return f"is {show[row['budget']](row['value'])} of {show[row['budget']](row['limit'])}"
 
 
 def networks(arguments: argparse.Namespace) -> None:

@@ -21,6 +21,10 @@ from .text import energy, latency, size, table
 __all__ = ["demo"]
 
 NETWORK = "lenet-300-100"
+REMARKS = (
+    "  CPU and GPU: power x time; the split over components is assumed.",
+    "  EIE skips zero activations: measured for the compressed network, none assumed for the dense one.",
+)
 TARGETS = ("core-i7-5930k", "titan-x", "eie")
 
 
@@ -78,7 +82,7 @@ def _comparison(dense: Model, compressed: Model) -> str:
         speed = before.totals["latency_s"] / after.totals["latency_s"]
         notes.append(f"  {before.target.name}: {gain:.1f}x less energy, {speed:.1f}x faster")
     text = table(["target", "energy", "mac", "sram", "dram", "noc", "static", "latency", "weights"], rows)
-    return "\n".join([text, *notes, "  (CPU and GPU: power x time; the split over components is assumed)"])
+    return "\n".join([text, *notes, *REMARKS])
 
 
 def _trade_off(found: Exploration) -> str:

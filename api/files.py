@@ -31,9 +31,12 @@ class StageBar:
         if stage != self._stage:
             self.close()
             self._stage = stage
-            self._bar = tqdm(total=total, desc=stage, file=sys.stderr, unit="step", dynamic_ncols=True)
-        self._bar.n = step
-        self._bar.refresh()
+            seconds = 0.2 if sys.stderr.isatty() else 10.0  # a log file needs no more
+            self._bar = tqdm(
+                total=total, desc=stage, file=sys.stderr, unit="step", dynamic_ncols=True,
+                mininterval=seconds, miniters=1,
+            )  # fmt: skip
+        self._bar.update(step - self._bar.n)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"picojoule: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("picojoule: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        print("picojoule: interrupted; what is done is kept: the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from .graph import Graph
+from .ops import ACTIVATIONS, VIEWS
 
 __all__ = ["peak_activation_bits"]
 
-IN_PLACE = ("flatten", "identity", "relu")
+IN_PLACE = (*VIEWS, *ACTIVATIONS)
 
 
 def peak_activation_bits(graph: Graph, batch: int = 1) -> int:
     """Largest sum of live activations over the execution order, in bits, for `batch` inferences.
 
-    A tensor lives from the node that writes it to the last node that reads it; views and ReLU reuse
+    A tensor lives from the node that writes it to the last node that reads it; views and activation functions reuse
     their input's memory when nothing else reads it. This is the tensor arena of a microcontroller.
 
     >>> from .zoo.lenet import lenet_300_100

@@ -179,6 +179,8 @@ def _at(document: object, path: str) -> object:
     for part in path.removeprefix("$").replace("[", ".[").split("."):
         if not part:
             continue
+        if part == "[":  # "[...]", some value of a table: show them all
+            return here
         try:
             here = here[int(part[1:-1])] if part.startswith("[") else here[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError, ValueError):
@@ -206,7 +208,10 @@ def _explain(error: msgspec.ValidationError, document: object, where: str) -> Ta
             "a value",
             "every number needs value, source and status",
         )
-    wanted = text.split(", got")[0].removeprefix("Expected ").removeprefix("Invalid ")
+    wanted = text.split(", got")[0].removeprefix("Expected ")
+    if text.startswith("Invalid"):  # an enum: msgspec repeats what it got
+        return TargetError(f"{where}: {field}", _at(document, path), "a value that the template names",
+                           "see: picojoule targets new FILE")  # fmt: skip
     return TargetError(f"{where}: {field or 'document'}", _at(document, path), wanted)
 
 
@@ -246,6 +251,8 @@ def _check(target: Target, where: str) -> None:
             sorted(target.power_component),
             f"the names of the powers: {sorted(target.power_w)}",
         )
+    if isinstance(target, EieTarget) and target.pointer_memory_bits_per_pe.value < 2 * target.pointer_bits:
+        raise TargetError(f"{where}: pointer_bits", target.pointer_bits, "room for two in pointer_memory_bits_per_pe")
     if isinstance(target, RooflineTarget):
         for kernel in target.kernels:
             if kernel.efficiency.value > 1 or kernel.format not in target.executes:
@@ -296,7 +303,7 @@ def load_target(name_or_path: str) -> Target:
         content = read_bytes(name_or_path, limit_bytes=TARGET_LIMIT_BYTES, what="a target in TOML")
         return parse_target(content, Path(name_or_path).name)
     direct = resources.files(targets).joinpath(f"{name_or_path}.toml")
-    if Path(name_or_path).name == name_or_path and direct.is_file():
+    if re.fullmatch("[a-z0-9._-]{1,80}", name_or_path) and direct.is_file():
         return parse_target(direct.read_bytes(), direct.name)
     for target in _shipped().values():
         if name_or_path == target.name or name_or_path in target.aliases:

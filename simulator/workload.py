@@ -17,15 +17,13 @@ from ..models.errors import InputError
 from ..models.graph import Graph, Node
 from ..models.memory import peak_activation_bits
 from ..models.model import Accuracy, Model
-from ..models.ops import LoopBounds, loop_bounds, weight_matrix_shape
+from ..models.ops import ACTIVATIONS, OPAQUE, VIEWS, LoopBounds, loop_bounds, weight_matrix_shape
 from .formats import parse_format, predict_size
 from .structure import WeightStructure, random_structure, structure_of
 
 __all__ = ["Overrides", "Workload", "make_workload", "storage_size"]
 
 Array = NDArray[np.float64]
-VIEWS = ("flatten", "identity")
-FUSED = ("relu",)
 MASK_SEED = 20160618  # the opening day of ISCA 2016
 
 
@@ -77,6 +75,7 @@ class Workload:
     weight_bits: Array
     codebook_entries: Array
     bias_elements: Array
+    table_elements: Array
     input_elements: Array
     output_elements: Array
     activation_bits: Array
@@ -104,6 +103,16 @@ class Workload:
     @property
     def bias_bits(self) -> Array:
         return 32.0 * self.bias_elements
+
+    @property
+    def table_bits(self) -> Array:
+        """Embedding tables: stored whole, read by the row."""
+        return 32.0 * self.table_elements
+
+    @property
+    def opaque(self) -> NDArray[np.bool_]:
+        """Layers whose work is not known: control flow and custom operators."""
+        return np.array([kind.startswith(OPAQUE) for kind in self.kinds], bool)
 
     @property
     def codebook_and_bias_bits(self) -> Array:
@@ -197,7 +206,7 @@ def _fused_nodes(graph: Graph) -> set[str]:
     return {
         node.name
         for node in graph
-        if node.op in FUSED
+        if node.op in ACTIVATIONS
         and node.inputs[0] in producer
         and readers[node.inputs[0]] == 1
         and (producer[node.inputs[0]].parameters or producer[node.inputs[0]].op.endswith("pool"))
@@ -282,6 +291,7 @@ _NUMBERS = (
     "weight_bits",
     "codebook_entries",
     "bias_elements",
+    "table_elements",
     "input_elements",
     "output_elements",
     "activation_bits",
@@ -306,7 +316,9 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int)
     if "weight" in node.parameters and bounds is not None:
         weights = _weights(model, node.parameters["weight"], overrides, MASK_SEED + place)
         shape = weight_matrix_shape(graph.parameters[node.parameters["weight"]].shape)
-    bias = sum(graph.parameters[name].elements for role, name in node.parameters.items() if role != "weight")
+    others = {role: name for role, name in node.parameters.items() if role not in ("weight", "table")}
+    bias = sum(graph.parameters[name].elements for name in others.values())
+    tables = sum(graph.parameters[name].elements for role, name in node.parameters.items() if role == "table")
     density, basis = _activation_density(model, node, overrides)
     spec = graph.tensors[node.inputs[0]] if node.inputs else graph.tensors[node.output]
     stored = (0.0, 0.0)
@@ -323,9 +335,11 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int)
         "weight_bits": weights.bits if weights else 0,
         "codebook_entries": weights.codebook_entries if weights else 0,
         "bias_elements": bias,
+        "table_elements": tables,
         "input_elements": batch * sum(graph.tensors[name].elements for name in node.inputs),
         "output_elements": batch * graph.tensors[node.output].elements,
         "activation_bits": overrides.activation_bits or spec.bits,
         "input_density": density,
     }
-    return _Row(node.op, bounds, weights, numbers, basis)
+    kind = f"{OPAQUE}:{node.attributes.get('kind', '?')}" if node.op == OPAQUE else node.op
+    return _Row(kind, bounds, weights, numbers, basis)

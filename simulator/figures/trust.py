@@ -22,7 +22,7 @@ def validation_figure(rows: pd.DataFrame) -> go.Figure:
     """
     if not len(rows):
         return empty_figure("No measurements to compare with")
-    labels = [f"{target}: {metric}" for target, metric in zip(rows["target"], rows["metric"], strict=True)]
+    labels = [plain(f"{target}: {metric}") for target, metric in zip(rows["target"], rows["metric"], strict=True)]
     order = list(dict.fromkeys(labels))
     ratio = numbers(rows, "predicted") / numbers(rows, "measured")
     figure = go.Figure(layout={"template": template(), "height": 110 + ROW_PX * len(order), "showlegend": False})
@@ -37,7 +37,7 @@ def validation_figure(rows: pd.DataFrame) -> go.Figure:
             for i in mine
         ]
         figure.add_scatter(
-            x=ratio[mine], y=[labels[i] for i in mine], mode="markers", name=target, text=texts,
+            x=ratio[mine], y=[labels[i] for i in mine], mode="markers", name=plain(target), text=texts,
             marker={"color": colour, "symbol": symbol, "size": 9, "opacity": 0.65,
                     "line": {"color": "#FFFFFF", "width": 1}},
             hovertemplate="%{text}<extra></extra>",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...models.errors import InputError
 from ..cost import Cost
 from ..target import AccessEnergyTarget, Constant, MacEnergy, Memory
-from ..terms import Formula, Quantity, Term, Traffic
+from ..terms import Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
 
 __all__ = ["FORMULAS", "access_energy_cost"]
@@ -58,23 +58,26 @@ def _level(target: AccessEnergyTarget, component: str) -> Memory:
 
 def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy: str, residency: str) -> Cost:
     """Energy on the view; with `residency="cold"`, or where they do not fit, weights come from DRAM."""
-    stored = workload.storage_bits + workload.codebook_and_bias_bits
+    read = workload.storage_bits + workload.codebook_and_bias_bits
+    stored = read + workload.table_bits
     share = np.divide(
         workload.storage_entries,
         workload.weight_elements,
-        out=np.zeros_like(stored),
+        out=np.ones_like(stored),
         where=workload.weight_elements > 0,
     )
+    known = ~workload.opaque
     performed = workload.macs * share
+    rows = np.where(workload.table_elements > 0, 32.0 * workload.output_elements, 0.0)
     sram, dram = _level(target, "sram"), _level(target, "dram")
     capacity = sram.capacity_bits.value if sram.capacity_bits else np.inf
     resident = (residency == "warm") & (stored.sum(axis=-1, keepdims=True) <= capacity)
     zero = np.zeros_like(stored)
     traffic = (
-        Traffic(sram.name, "weight", np.where(resident, stored, 0.0), zero),
-        Traffic(dram.name, "weight", np.where(resident, 0.0, stored), zero),
-        Traffic(sram.name, "input", workload.input_elements * workload.activation_bits + zero, zero),
-        Traffic(sram.name, "output", zero, workload.output_elements * workload.activation_bits + zero),
+        Traffic(sram.name, "weight", np.where(resident, read + rows, 0.0), zero),
+        Traffic(dram.name, "weight", np.where(resident, 0.0, read + rows), zero),
+        Traffic(sram.name, "input", known * workload.input_elements * workload.activation_bits + zero, zero),
+        Traffic(sram.name, "output", zero, known * workload.output_elements * workload.activation_bits + zero),
     )
     terms = [*_arithmetic(workload, target, performed, energy), *(_access(move, target, energy) for move in traffic)]
     per_design = np.zeros(stored.shape[:-1])
@@ -91,7 +94,7 @@ def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy
         stored_bits=stored,
         load_bits=stored,
         overflow_bits=per_design,
-        unmodelled=(),
+        unmodelled=_unmodelled(workload),
         assumptions=(*(formula.assumption for formula in FORMULAS), home),
         load_time_s=per_design,
         load_energy_pj=per_design,
@@ -99,9 +102,15 @@ def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy
     )
 
 
+def _unmodelled(workload: Workload) -> tuple[Unmodelled, ...]:
+    pairs = zip(workload.names, workload.kinds, workload.opaque, strict=True)
+    reason = "control flow or a custom operator: its work is not known"
+    return tuple(Unmodelled(name, kind, reason) for name, kind, opaque in pairs if opaque)
+
+
 def _arithmetic(workload: Workload, target: AccessEnergyTarget, performed: Array, energy: str) -> list[Term]:
     terms = []
-    other = np.where(workload.macs == 0, workload.input_elements, 0.0)
+    other = np.where((workload.macs == 0) & ~workload.opaque, workload.input_elements, 0.0)
     for formula, table, count in ((MAC, target.mac_energies, performed), (OPERATION, target.add_energies, other)):
         each, constant = _energy_of(table, workload.activation_bits, energy)
         inputs = (

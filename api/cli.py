@@ -23,6 +23,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _network_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
+    parser.add_argument("--phase", choices=("prefill", "decode"), help="of a decoder, such as gpt2")
+    parser.add_argument("--context", type=_whole, metavar="N", help="tokens of a transformer")
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
@@ -39,7 +45,7 @@ def _costing(parser: argparse.ArgumentParser, *, target_required: bool = True) -
     parser.add_argument("--energy", choices=ENERGY, default="default", help="where a source gives a range")
     parser.add_argument("--residency", choices=("warm", "cold"), default="warm", help="whether weights stay on chip")
     parser.add_argument("--strict", action="store_true", help="a layer that the target cannot run is an error")
-    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
+    _network_options(parser)
 
 
 def _whole(text: str) -> int:
@@ -83,7 +89,7 @@ def _compress(sub: argparse.ArgumentParser) -> None:
 
 def _inspect(sub: argparse.ArgumentParser) -> None:
     _model(sub)
-    sub.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
+    _network_options(sub)
     _json(sub)
 
 
@@ -178,10 +184,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _join_options(arguments: argparse.Namespace) -> None:
+    """--phase and --context become part of the MODEL string, which says the same in Python."""
+    chosen = {name: getattr(arguments, name, None) for name in ("phase", "context")}
+    given = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    if given:
+        arguments.model = f"{arguments.model}:{','.join(given)}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 wrong input, 2 usage, 3 over budget, 130 interrupted)."""
     try:
         arguments = build_parser().parse_args(argv)
+        _join_options(arguments)
         module = import_module(COMMANDS[arguments.command][1], __package__)
         code = int(getattr(module, arguments.command)(arguments) or 0)
         sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from .models.compress.run import compress
@@ -13,6 +14,7 @@ from .models.load import load_model, model_names
 from .models.model import Model
 from .models.ops import loop_bounds
 from .models.zoo import NETWORKS
+from .models.zoo.published import dense_point, published
 from .simulator.target import load_target, target_names
 
 __all__ = ["compress", "export", "from_onnx", "load", "networks", "targets"]
@@ -54,9 +56,22 @@ def networks() -> list[dict[str, Any]]:
                 "file_bytes": model.file_bytes,
                 "error_pct": model.accuracy.error_pct if model.accuracy else None,
                 "source": base.source if base else None,
+                **_published(name),
             }
         )
     return rows
+
+
+def _published(name: str) -> dict[str, Any]:
+    """Published accuracy of the dense network, and every operating point that papers report."""
+    dense = dense_point(name)
+    return {
+        "top1_pct": dense.top1_pct if dense else None,
+        "top5_pct": dense.top5_pct if dense else None,
+        "accuracy_source": dense.source if dense else None,
+        "accuracy_status": dense.status if dense else None,
+        "operating_points": [asdict(point) for point in published(name)],
+    }
 
 
 def targets() -> list[dict[str, Any]]:

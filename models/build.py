@@ -48,28 +48,62 @@ class GraphBuilder:
         self._last = name
         return name
 
+    @property
+    def last(self) -> str:
+        """The tensor written last."""
+        return self._last
+
+    def shape(self, tensor: str | None = None) -> tuple[int, ...]:
+        """Shape of a tensor (default: the last one)."""
+        return self._tensors[tensor or self._last].shape
+
     def conv(
-        self, name: str, channels: int, kernel: int | tuple[int, int], *, stride: int = 1, pad: int = 0,
-        groups: int = 1, dilation: int = 1, bias: bool = True, source: str | None = None,
+        self, name: str, channels: int, kernel: int | tuple[int, int], *, stride: int | tuple[int, int] = 1,
+        pad: int | tuple[int, int, int, int] = 0, groups: int = 1, dilation: int = 1, bias: bool = True,
+        source: str | None = None,
     ) -> str:  # fmt: skip
+        """`pad` is one number for all sides, or top, left, bottom, right."""
         rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
-        in_channels = self._tensors[source or self._last].shape[1]
+        in_channels = self.shape(source)[1]
         parameters = {"weight": Parameter((channels, in_channels // groups, rows, columns))}
         if bias:
             parameters["bias"] = Parameter((channels,))
         return self.add(
             "conv", name, (source,) if source else None, parameters,
-            strides=(stride, stride), pads=(pad,) * 4, dilations=(dilation, dilation), groups=groups,
+            strides=(stride, stride) if isinstance(stride, int) else stride,
+            pads=(pad,) * 4 if isinstance(pad, int) else pad, dilations=(dilation, dilation), groups=groups,
         )  # fmt: skip
 
     def gemm(self, name: str, outputs: int, *, bias: bool = True, source: str | None = None) -> str:
-        parameters = {"weight": Parameter((outputs, self._tensors[source or self._last].shape[1]))}
+        parameters = {"weight": Parameter((outputs, self.shape(source)[-1]))}
         if bias:
             parameters["bias"] = Parameter((outputs,))
         return self.add("gemm", name, (source,) if source else None, parameters)
 
-    def max_pool(self, name: str, kernel: int, stride: int) -> str:
-        return self.add("max_pool", name, kernel=(kernel, kernel), strides=(stride, stride))
+    def max_pool(
+        self, name: str, kernel: int, stride: int, *, pad: int = 0, ceil: bool = False, source: str | None = None
+    ) -> str:
+        extra: dict[str, AttributeValue] = {"pads": (pad,) * 4} if pad else {}
+        if ceil:
+            extra["ceil_mode"] = 1
+        return self.add(
+            "max_pool", name, (source,) if source else None, None, kernel=(kernel, kernel), strides=(stride, stride),
+            **extra,
+        )  # fmt: skip
+
+    def average_pool(self, name: str, kernel: int, stride: int, *, pad: int = 0, source: str | None = None) -> str:
+        extra: dict[str, AttributeValue] = {"pads": (pad,) * 4, "count_include_pad": 1} if pad else {}
+        return self.add(
+            "average_pool", name, (source,) if source else None, None, kernel=(kernel, kernel),
+            strides=(stride, stride), **extra,
+        )  # fmt: skip
+
+    def norm(self, name: str) -> str:
+        """Batch normalization as scale and bias by channel."""
+        channels = self.shape()[1]
+        return self.add(
+            "batch_normalization", name, None, {"scale": Parameter((channels,)), "bias": Parameter((channels,))}
+        )
 
     def relu(self, name: str) -> str:
         return self.add("relu", name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .importers.layer_spec import LAYER_KINDS, LayerSpec, is_layer_spec, parse_layer_spec
@@ -61,7 +62,8 @@ def model_names() -> list[str]:
 def load_model(spec: str | os.PathLike[str], shapes: Shapes | None = None) -> Model:
     """The Model that a MODEL string stands for.
 
-    A network's name gives its dense fp32 graph without weights, NAME@VARIANT weights that ship with the
+    A network's name gives its dense fp32 graph without weights (`gpt2:phase=decode,context=512` where it has such
+    options), NAME@VARIANT weights that ship with the
     package, a path ending in .onnx or .pico what is in the file, `gemm:...` or `conv:...` a LayerModel.
     `shapes` fixes the open dimensions of an ONNX file's inputs by name. Raises InputError for a string that
     is none of these, FileFormatError for a damaged file, GraphError for a network that cannot be read.
@@ -83,12 +85,29 @@ def load_model(spec: str | os.PathLike[str], shapes: Shapes | None = None) -> Mo
     if reader is not None:
         return reader(text, shapes)
     _refuse_shapes(text, shapes)
-    if text in NETWORKS:
-        return Model(text, build_network(text))
+    name, _, options = text.partition(":")
+    if name in NETWORKS:
+        graph = build_network(name, **_options(text, options))
+        return Model(text, graph)
     if text in variant_names():
         with resources.as_file(resources.files(f"{__package__}.zoo") / f"{text}.pico") as path:
             return replace(_read_pico(str(path), None), name=text)
     raise _unknown(text)
+
+
+def _options(text: str, options: str) -> dict[str, Any]:
+    """phase=decode,context=512 behind a network's name."""
+    found: dict[str, Any] = {}
+    for item in filter(None, options.split(",")):
+        key, _, value = item.partition("=")
+        if key == "phase":
+            found[key] = value
+        elif key == "context" and value.isascii() and value.isdigit() and len(value) < 9:
+            found[key] = int(value)
+        else:
+            raise InputError(text, item, "phase=prefill, phase=decode or context=TOKENS",
+                             "for example gpt2:context=512")  # fmt: skip
+    return found
 
 
 def _refuse_shapes(text: str, shapes: Shapes | None) -> None:

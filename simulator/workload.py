@@ -318,7 +318,12 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int)
         shape = weight_matrix_shape(graph.parameters[node.parameters["weight"]].shape)
     others = {role: name for role, name in node.parameters.items() if role not in ("weight", "table")}
     bias = sum(graph.parameters[name].elements for name in others.values())
-    tables = sum(graph.parameters[name].elements for role, name in node.parameters.items() if role == "table")
+    weights_elsewhere = {other.parameters.get("weight") for other in graph}  # a tied table is stored once, as a weight
+    tables = sum(
+        graph.parameters[name].elements
+        for role, name in node.parameters.items()
+        if role == "table" and name not in weights_elsewhere
+    )
     density, basis = _activation_density(model, node, overrides)
     spec = graph.tensors[node.inputs[0]] if node.inputs else graph.tensors[node.output]
     stored = (0.0, 0.0)

@@ -94,7 +94,7 @@ def test_components_by_hand_and_static_is_the_rest(name: str, level: str) -> Non
 
 
 def test_components_never_claim_more_than_power_times_time() -> None:
-    """With a 46,000 pJ product, ten thousand times Horowitz's, the parts would exceed 159 W x time: all are scaled alike."""
+    """With a 46,000 pJ product, ten thousand times Horowitz's, the parts exceed 159 W x time: all are scaled."""
     hot = msgspec.structs.replace(roofline("titan-x"), mac_energy_pj=one_number(46_000.0))
     cost, plain = estimate(LAYER, hot), estimate(LAYER, "titan-x")
     assert cost.totals["energy_pj"] == pytest.approx(plain.totals["energy_pj"])

@@ -173,7 +173,7 @@ def front_figure(
     if not {x, y} <= set(points.columns) or not len(points):
         return empty_figure("No designs to show")
     drawn_x, drawn_y = _drawn(points, x), _drawn(points, y)
-    usable = np.isfinite(drawn_x) & np.isfinite(drawn_y) & ((drawn_x > 0) | (not log_x))
+    usable = _usable(drawn_x, drawn_y, log_x)
     log_y = log_y and bool((drawn_y[usable] > 0).all())
     kept = keep(points, usable)
     if not len(kept):
@@ -203,6 +203,24 @@ def front_figure(
     return figure
 
 
+def _usable(drawn_x: np.ndarray, drawn_y: np.ndarray, log_x: bool = True) -> np.ndarray:
+    return np.isfinite(drawn_x) & np.isfinite(drawn_y) & ((drawn_x > 0) | (not log_x))
+
+
+def _usable_count(points: pd.DataFrame, x: str, y: str) -> int:
+    return int(np.count_nonzero(_usable(_drawn(points, x), _drawn(points, y))))
+
+
+def _panel_note(figure: go.Figure, place: int, text: str, alone: bool) -> None:
+    """What a panel leaves out: in its middle where it has nothing else, else in its corner."""
+    axis = "" if place == 0 else str(place + 1)
+    corner = {"x": 0.5, "y": 0.5} if alone else {"x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
+    figure.add_annotation(
+        text=text, xref=f"x{axis} domain", yref=f"y{axis} domain", showarrow=False, font={"size": 11},
+        bgcolor="rgba(255,255,255,0.8)", **corner,
+    )  # fmt: skip
+
+
 def _finer() -> dict[str, Any]:
     """Ticks at 1, 2 and 5 of each decade, without prefixes: errors in percent, not in milli-percent."""
     values = [step * 10.0**decade for decade in range(-3, 3) for step in (1, 2, 5)]
@@ -214,7 +232,7 @@ def fronts_figure(points: pd.DataFrame, *, x: str = "energy_pj", y: str = "error
     """`front_figure` once for each network and target, side by side, each on its own scale."""
     keys = [name for name in ("network", "target") if name in points]
     groups = list(points.groupby(keys, sort=True, observed=True)) if keys else [((), points)]
-    if len(groups) < 2:
+    if len(groups) < 2 or not {x, y} <= set(points.columns) or not _usable_count(points, x, y):
         return front_figure(points, x=x, y=y)
     several = "network" in points and len(set(points["network"])) > 1
     labels: list[tuple[Any, ...]] = [key if isinstance(key, tuple) else (key,) for key, _ in groups]
@@ -228,6 +246,10 @@ def fronts_figure(points: pd.DataFrame, *, x: str = "energy_pj", y: str = "error
             figure.add_trace(trace.update(showlegend=False), row=row, col=column)
         figure.update_xaxes(one.layout.xaxis, row=row, col=column)  # pyright: ignore[reportAttributeAccessIssue]
         figure.update_yaxes(one.layout.yaxis, row=row, col=column)  # pyright: ignore[reportAttributeAccessIssue]
+        left_out = len(mine) - _usable_count(mine, x, y)
+        if left_out:
+            _panel_note(figure, place, "no design has both values" if left_out == len(mine) else
+                        f"{left_out:,} of {len(mine):,} lack a value", left_out == len(mine))  # fmt: skip
     return figure.update_layout(template=template(), height=60 + 340 * rows, showlegend=False)
 
 

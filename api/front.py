@@ -9,7 +9,6 @@ from typing import Any
 
 from .models.compress.run import compress
 from .models.exporters import export_model as export
-from .models.importers.onnx import import_onnx
 from .models.load import load_model, model_names
 from .models.model import Model
 from .models.ops import loop_bounds
@@ -31,8 +30,7 @@ def load(model: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | 
 
 def from_onnx(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
     """A Model from an ONNX file; `shapes` fixes symbolic dimensions by input name."""
-    graph = import_onnx(os.fspath(path), shapes)
-    return Model(graph.name, graph)
+    return load_model(os.fspath(path), shapes=shapes)
 
 
 def networks() -> list[dict[str, Any]]:

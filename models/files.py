@@ -24,6 +24,8 @@ def open_atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     final = Path(path)
     temporary: Path | None = None
     try:
+        if "\0" in str(final) or (final.exists() and not final.is_file()):  # a rename would replace a device by a file
+            raise OutputError(str(final), "not a regular file", "name a file")
         descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as stream:

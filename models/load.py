@@ -29,8 +29,9 @@ class LayerModel(Model):
 
 
 def _read_onnx(path: str, shapes: Shapes | None) -> Model:
-    graph = import_onnx(path, shapes)
-    return Model(graph.name, graph)
+    said: list[str] = []
+    graph = import_onnx(path, shapes, said.append)
+    return Model(graph.name, graph, warnings=tuple(said))
 
 
 def _read_pico(path: str, shapes: Shapes | None) -> Model:

@@ -249,7 +249,7 @@ def test_impossible_shapes_are_refused(op: str, shapes: list[tuple[int, ...]], a
 
 def test_every_operator_has_an_onnx_form_or_says_why() -> None:
     """Groups of channels, moves of the file's own and opaque operators have none."""
-    assert set(OPS) - set(exported_operators()) == {"group_normalization", "move", "opaque"}
+    assert set(OPS) - set(exported_operators()) == {"group_normalization", "opaque"}
     with pytest.raises(GraphError, match="an operator among"):
         export_onnx(one("opaque", [(1, 2)], shape=(1, 2), kind="Loop"))
 

@@ -169,7 +169,8 @@ def _function(writer: Writer, node: Node) -> None:
     operands = [*node.inputs, *node.parameters.values()]
     if node.attributes.get("reverse"):
         operands.reverse()
-    writer.emit(str(node.attributes["function"]), operands, node.output, node.name)
+    settings = {name: value for name, value in node.attributes.items() if name not in ("function", "reverse")}
+    writer.emit(str(node.attributes["function"]), operands, node.output, node.name, **settings)
 
 
 def _reshape(writer: Writer, node: Node) -> None:
@@ -225,6 +226,21 @@ def _resize(writer: Writer, node: Node) -> None:
                 nearest_mode=str(node.attributes.get("nearest", "round_prefer_floor")))  # fmt: skip
 
 
+def _move(writer: Writer, node: Node) -> None:
+    """Expand, Tile and blocks; other moves exist in the file they came from alone."""
+    before, after = writer.graph.tensors[node.inputs[0]].shape, writer.graph.tensors[node.output].shape
+    function = str(node.attributes.get("function"))
+    if function in ("DepthToSpace", "SpaceToDepth"):
+        writer.emit(function, node.inputs, node.output, node.name, blocksize=node.attributes["blocksize"])
+    elif function == "Expand":
+        writer.emit("Expand", [node.inputs[0], writer.constant(node, "shape", after)], node.output, node.name)
+    elif function == "Tile":
+        repeats = [b // a for a, b in zip(before, after, strict=True)]
+        writer.emit("Tile", [node.inputs[0], writer.constant(node, "repeats", repeats)], node.output, node.name)
+    else:
+        raise GraphError(f"node {node.name}", f"a move of kind {function}", "Expand, Tile, DepthToSpace, SpaceToDepth")
+
+
 def _gather(writer: Writer, node: Node) -> None:
     if "table" in node.parameters:
         index = f"{node.name}.index"
@@ -269,6 +285,7 @@ EMITTERS: Mapping[str, Callable[[Writer, Node], None]] = {
     "clip": _clip,
     "gather": _gather,
     "gemm": _gemm,
+    "move": _move,
     "pad": _pad,
     "recurrent": _recurrent,
     "reduce": _reduce,

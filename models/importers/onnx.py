@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,16 @@ from .onnx_draft import Call, Draft
 from .onnx_file import ELEMENT_LIMIT, FileTensors, as_text, read_onnx
 from .onnx_fold import FOLDERS, fold
 from .onnx_layers import OPERATORS
+from .onnx_opaque import is_opaque, place_opaque
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = ["import_onnx", "supported_operators"]
 
-FLOAT_BITS = {1: 32, 10: 16, 11: 32, 16: 16}  # element types of activations; float64 is counted as float32
+# Bits of element types of activations; float64 and int64 are counted as 32 bits, as runtimes narrow them.
+ELEMENT_BITS = {1: 32, 2: 8, 3: 8, 6: 32, 7: 32, 9: 8, 10: 16, 11: 32, 16: 16}
+TOKENS, PIXELS = 128, 224  # sizes of open axes that nobody gave: a sequence, an image's side
 LEAST_OPSET = 7  # before it, operators broadcast by attributes
 DOMAINS = ("", "ai.onnx")
 
@@ -38,21 +41,28 @@ def supported_operators() -> list[str]:
     return sorted({"Constant", *OPERATORS, *FOLDERS})
 
 
-def import_onnx(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+def import_onnx(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    warn: Callable[[str], None] = lambda _text: None,
+) -> Graph:
     """The network in an ONNX file, named after the file; weights are read when first asked for.
 
     `shapes` gives the shapes of inputs with open dimensions by name; an open first axis is the batch and
-    counts as 1. Raises InputError for a missing file or open dimensions, FileFormatError for a file that is
-    damaged or not ONNX, GraphError for an operator that is not read, a cycle, or shapes that disagree.
+    counts as 1. Another open axis gets a size that is common for its kind, and `warn` is told. Control flow and
+    operators of other domains become `opaque` nodes. Raises InputError for a missing file, FileFormatError for a
+    file that is damaged or not ONNX, GraphError for an unknown operator, a cycle, or shapes that disagree.
     """
     file = Path(path)
     try:
-        return _graph(read_onnx(file), file, shapes or {})
+        return _graph(read_onnx(file), file, shapes or {}, warn)
     except UnicodeDecodeError:
         raise FileFormatError(str(file), "a name that is not text", "an ONNX file", "export it again") from None
 
 
-def _graph(model: onnx.ModelProto, file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+def _graph(
+    model: onnx.ModelProto, file: Path, shapes: Mapping[str, tuple[int, ...]], warn: Callable[[str], None]
+) -> Graph:
     proto = model.graph
     if proto.sparse_initializer:
         raise GraphError(str(file), "sparse initializers", "dense ones", "export with dense weights")
@@ -64,11 +74,11 @@ def _graph(model: onnx.ModelProto, file: Path, shapes: Mapping[str, tuple[int, .
     readers = Counter(name for call in calls for name in call.inputs)
     readers.update(outputs)
     draft = Draft(file.stem, FileTensors(str(file), file.parent), readers, initializers)
-    draft.tensors.update(_input_specs(inputs, shapes, file.name))
+    draft.tensors.update(_input_specs(inputs, shapes, file.name, warn))
     for call in ordered:
         _check_new(draft, call)
         if not fold(draft, call):
-            _convert(draft, call)
+            _convert(draft, call, model)
     for name in outputs:
         if name not in draft.producers:
             where = f"{file.name}: output {name}"
@@ -155,7 +165,8 @@ def _cycle(calls: Sequence[Call], reads: Sequence[set[int]], missing: Sequence[i
 
 
 def _input_specs(
-    inputs: Sequence[onnx.ValueInfoProto], shapes: Mapping[str, tuple[int, ...]], file: str
+    inputs: Sequence[onnx.ValueInfoProto], shapes: Mapping[str, tuple[int, ...]], file: str,
+    warn: Callable[[str], None],
 ) -> dict[str, TensorSpec]:
     names = [as_text(value.name) for value in inputs]
     for name in shapes:
@@ -164,15 +175,26 @@ def _input_specs(
     if len(set(names)) < len(names) or "" in names:
         raise GraphError(file, "two inputs of one name", "unique names")
     specs = zip(names, inputs, strict=True)
-    return {name: _input_spec(name, value, shapes.get(name), file) for name, value in specs}
+    return {name: _input_spec(name, value, shapes.get(name), file, warn) for name, value in specs}
 
 
-def _input_spec(name: str, value: onnx.ValueInfoProto, given: tuple[int, ...] | None, file: str) -> TensorSpec:
+def _default_size(name: str, axis: int, rank: int, size: int | None) -> int | None:
+    """A common size for an open axis: one image, 224 pixels a side, 128 tokens; None for a channel axis."""
+    if size is not None or axis == 0:
+        return size or 1
+    if rank == 4 and axis >= 2:
+        return PIXELS
+    return TOKENS if rank == 2 or (rank == 3 and axis == 1) else None
+
+
+def _input_spec(
+    name: str, value: onnx.ValueInfoProto, given: tuple[int, ...] | None, file: str, warn: Callable[[str], None]
+) -> TensorSpec:
     """The input's shape, open dimensions filled from `given`; the batch may stay open."""
     where = f"{file}: input {name}"
     tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or tensor.elem_type not in FLOAT_BITS:
-        raise GraphError(where, f"element type {tensor.elem_type}", "a tensor of float, float16 or bfloat16")
+    if not value.type.HasField("tensor_type") or tensor.elem_type not in ELEMENT_BITS:
+        raise GraphError(where, f"element type {tensor.elem_type}", "a tensor of floats or whole numbers")
     axes = tensor.shape.dim
     sizes: list[int | None] = [axis.dim_value if axis.dim_value > 0 else None for axis in axes]
     described = "x".join(str(size or as_text(axis.dim_param) or "?") for size, axis in zip(sizes, axes, strict=True))
@@ -181,13 +203,17 @@ def _input_spec(name: str, value: onnx.ValueInfoProto, given: tuple[int, ...] | 
         if (sizes and not agree) or any(size < 1 for size in given):
             raise InputError(f"--shape {name}", "x".join(map(str, given)), described)
         sizes = list(given)
-    elif sizes and sizes[0] is None:
-        sizes[0] = 1
+    else:
+        filled = [_default_size(name, axis, len(sizes), size) for axis, size in enumerate(sizes)]
+        if None not in filled and filled[1:] != sizes[1:]:
+            chosen = "x".join(map(str, filled))
+            warn(f"input {name} has open dimensions {described}: taken as {chosen}; say --shape {name}={chosen}")
+        sizes = filled
     fixed = tuple(size for size in sizes if size is not None)
     if not sizes or len(fixed) < len(sizes):
         raise InputError(where, f"open dimensions {described or '(none given)'}", "a size for each",
                          f"use --shape {name}=1x3x224x224")  # fmt: skip
-    spec = TensorSpec(fixed, FLOAT_BITS[tensor.elem_type])
+    spec = TensorSpec(fixed, ELEMENT_BITS[tensor.elem_type])
     if spec.elements > ELEMENT_LIMIT:
         raise GraphError(where, f"{spec.elements} elements", f"at most {ELEMENT_LIMIT}")
     return spec
@@ -200,9 +226,12 @@ def _check_new(draft: Draft, call: Call) -> None:
             raise call.wrong(f"tensor {name!r} written twice", "one producer per tensor")
 
 
-def _convert(draft: Draft, call: Call) -> None:
+def _convert(draft: Draft, call: Call, model: onnx.ModelProto) -> None:
     converter = OPERATORS.get(call.kind)
-    if converter is None:
+    if converter is not None:
+        converter(draft, call)
+    elif is_opaque(call):
+        place_opaque(draft, call, model)
+    else:
         raise call.wrong(f"operator {call.kind}", f"one of {', '.join(supported_operators())}",
                          "leave it out of the export, or ask for it")  # fmt: skip
-    converter(draft, call)

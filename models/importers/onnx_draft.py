@@ -161,15 +161,28 @@ class Draft:
         attributes: Mapping[str, AttributeValue] | None = None, inputs: int = 1,
     ) -> None:  # fmt: skip
         """Append a node that reads the call's first `inputs` activations and writes its first output."""
-        bindings = dict(bindings or {})
-        specs = tuple(self.activation(call, place) for place in range(inputs))
+        for place in range(inputs):
+            self.activation(call, place)
         if not call.outputs or not call.outputs[0]:
             raise call.wrong("no output", "one output")
-        output, name = call.outputs[0], call.name
-        node = Node(name, op, call.inputs[:inputs], output, dict.fromkeys(bindings, ""), attributes or {})
+        self.place(call, op, call.inputs[:inputs], call.outputs[0], bindings, attributes)
+
+    def place(
+        self, call: Call, op: str, sources: tuple[str, ...], output: str, bindings: Mapping[str, Bound] | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None, *, name: str = "", bits: int | None = None,
+    ) -> str:  # fmt: skip
+        """Append a node that reads `sources` and writes `output`, which is returned.
+
+        `name` tells apart the nodes of one call; `bits` are the output's (default: as its first input).
+        """
+        bindings = dict(bindings or {})
+        specs = tuple(self.tensors[source] for source in sources)
+        name = f"{call.name}.{name}" if name else call.name
+        node = Node(name, op, sources, output, dict.fromkeys(bindings, ""), attributes or {})
         shape = infer_output(node, specs, {role: bound.parameter for role, bound in bindings.items()})
-        self.define(call, output, TensorSpec(shape, specs[0].bits))
+        self.define(call, output, TensorSpec(shape, bits or specs[0].bits))
         self.nodes[name], self.bindings[name], self.producers[output] = node, bindings, name
+        return output
 
     def define(self, call: Call, tensor: str, spec: TensorSpec) -> None:
         """Register an activation. Raises GraphError for an empty or absurd one."""
@@ -193,6 +206,21 @@ class Draft:
         self.producers[output] = node.name
         self.bindings[node.name] = dict(bindings)
         self.nodes[node.name] = replace(node, output=output, parameters=dict.fromkeys(bindings, ""))
+
+    def operands(self, call: Call) -> tuple[tuple[str, ...], dict[str, Bound]]:
+        """Activations in order, and the one constant among the inputs as role "operand"."""
+        names = tuple(name for name in call.inputs if name)
+        sources = tuple(name for name in names if name in self.tensors)
+        constants = [name for name in names if name not in self.tensors]
+        if not sources or len(constants) > 1:
+            raise call.wrong(f"inputs {', '.join(names)}", "activations, and at most one constant")
+        bindings = {}
+        for name in constants:
+            found = self.constant(name)
+            if found is None or found.elements == 0:
+                raise call.wrong(f"no tensor {name!r}", "an output of a node that picojoule reads")
+            bindings["operand"] = self.bind(name, found)
+        return sources, bindings
 
     def finish(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
         parameters: dict[str, Parameter] = {}

@@ -5,8 +5,10 @@ Views (Identity, Transpose, Reshape...) stay lazy at any size; arithmetic is don
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,13 @@ from numpy.typing import NDArray
 
 from .onnx_draft import Call, Draft
 from .onnx_file import TYPES, Constant, integers_of
+from .onnx_quantized import dequantized
 from .onnx_views import view_shape
 
 __all__ = ["FOLDERS", "constant_node", "fold"]
 
+FILL_LIMIT = 2**32  # elements of a constant that is never read whole
+FILL_LIMIT_SMALL = 1 << 16
 SMALL = 4096  # elements of a constant that arithmetic is done on
 Array = NDArray[Any]
 Folder = Callable[[Draft, Call, list[Constant]], Constant]
@@ -141,6 +146,8 @@ def _cast(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
 
 
 def _gather(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+    if len(constants) == 2 and len(constants[0].shape) > 1:
+        return _gather_rows(call, constants[0], constants[1])
     if len(constants) != 2 or len(constants[0].shape) != 1 or call.integer("axis", 0) not in (0, -1):
         raise call.wrong(f"shapes {[constant.shape for constant in constants]}", "a gather from a list of sizes")
     values, places = _small(call, constants)
@@ -148,6 +155,68 @@ def _gather(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
     if chosen.size and not -len(values) <= chosen.min() <= chosen.max() < len(values):
         raise call.wrong(f"indices beyond {len(values)} values", "indices inside")
     return _fixed(call.outputs[0], np.asarray(values[chosen]))
+
+
+def _gather_rows(call: Call, table: Constant, indices: Constant) -> Constant:
+    """Rows of a constant table by constant indices: positions of an embedding."""
+    places = np.asarray(integers_of(indices, call.where, 1 << 16), np.int64).reshape(indices.shape)
+    axis = call.integer("axis", 0)
+    if axis != 0 or (places.size and not -table.shape[0] <= places.min() <= places.max() < table.shape[0]):
+        raise call.wrong(f"axis {axis} or indices beyond {table.shape[0]} rows", "rows of the table")
+    return table.viewed((*places.shape, *table.shape[1:]), lambda values: values[places])
+
+
+def _constant_of_shape(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+    """A tensor of one value, filled in when it is read."""
+    shape = integers_of(constants[0], call.where)
+    if len(shape) > 16 or any(size < 0 for size in shape) or prod(shape) > FILL_LIMIT:
+        raise call.wrong(f"shape {shape}", f"at most 16 axes and {FILL_LIMIT} elements")
+    proto = call.tensor("value")
+    if proto is None:
+        value = np.zeros(1, np.float32)
+    else:
+        found = draft.files.constant(proto, _output(call))
+        if found.elements != 1:
+            raise call.wrong(f"{found.elements} values", "one")
+        value = found.read().reshape(1)
+    return Constant(_output(call), shape, value.dtype.itemsize * 8, value.dtype.kind == "f",
+                    lambda: np.broadcast_to(value, shape))  # fmt: skip
+
+
+def _dequantize(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+    return dequantized(call, constants[0], constants[1], constants[2] if len(constants) > 2 else None,
+                       call.integer("axis", 1))  # fmt: skip
+
+
+def _numpy(function: Callable[..., Array]) -> Folder:
+    """A function of small constants, elementwise with broadcasting."""
+
+    def compute(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+        values = _small(call, constants)
+        with np.errstate(all="ignore"):
+            result = np.asarray(function(*values))
+        if result.size > SMALL:
+            raise call.wrong(f"{result.size} values", f"at most {SMALL}")
+        return _fixed(_output(call), result.astype(np.float32) if result.dtype == np.float64 else result)
+
+    return compute
+
+
+def _range(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+    if len(constants) != 3:
+        raise call.wrong(f"{len(constants)} inputs", "start, limit and delta")
+    start, limit, delta = (float(values.reshape(-1)[0]) for values in _small(call, constants))
+    if not delta or not (limit - start) / delta <= FILL_LIMIT_SMALL:
+        raise call.wrong(f"a range from {start} to {limit} by {delta}", f"at most {FILL_LIMIT_SMALL} values")
+    values = np.arange(start, limit, delta).astype(constants[0].read().dtype)
+    return _fixed(_output(call), values)
+
+
+def _expand(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+    shape = np.broadcast_shapes(constants[0].shape, integers_of(constants[1], call.where)[:16])
+    if prod(shape) > FILL_LIMIT:
+        raise call.wrong(f"shape {shape}", f"at most {FILL_LIMIT} elements")
+    return constants[0].viewed(shape, lambda values: np.broadcast_to(values, shape))
 
 
 def _concat(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
@@ -177,11 +246,13 @@ def _shape(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
 
 
 def _arithmetic(function: Callable[[Array, Array], Array]) -> Folder:
-    """Whole numbers only, wrapping around as ONNX's int64 does; division cuts towards zero."""
+    """Whole numbers wrap around as ONNX's int64 does and division cuts towards zero; floats as numpy has them."""
 
     def compute(draft: Draft, call: Call, constants: list[Constant]) -> Constant:
+        if len(constants) == 2 and all(constant.is_float for constant in constants):
+            return _numpy(np.divide if call.kind == "Div" else function)(draft, call, constants)
         if len(constants) != 2 or any(constant.is_float for constant in constants):
-            raise call.wrong("constants that are not whole numbers", "two small constants of whole numbers")
+            raise call.wrong("constants of two kinds", "two small constants of whole numbers, or of floats")
         left, right = (np.atleast_1d(values.astype(np.int64)) for values in _small(call, constants))
         rank = max(len(constant.shape) for constant in constants)
         if not left.size or not right.size or (left.size != right.size and 1 not in (left.size, right.size)):
@@ -199,7 +270,20 @@ def _arithmetic(function: Callable[[Array, Array], Array]) -> Folder:
 FOLDERS: Mapping[str, Folder] = {
     "Add": _arithmetic(np.add),
     "Cast": _cast,
+    "Ceil": _numpy(np.ceil),
     "Concat": _concat,
+    "ConstantOfShape": _constant_of_shape,
+    "DequantizeLinear": _dequantize,
+    "Equal": _numpy(np.equal),
+    "Expand": _expand,
+    "Floor": _numpy(np.floor),
+    "Max": _numpy(lambda *values: functools.reduce(np.maximum, values)),
+    "Min": _numpy(lambda *values: functools.reduce(np.minimum, values)),
+    "Neg": _numpy(np.negative),
+    "Pow": _numpy(lambda base, power: np.power(base.astype(np.float64), power)),
+    "Range": _range,
+    "Sqrt": _numpy(np.sqrt),
+    "Where": _numpy(np.where),
     "Div": _arithmetic(lambda left, right: np.trunc(np.divide(left, right))),
     "Dropout": _identity,
     "Gather": _gather,

@@ -2,20 +2,26 @@
 
 Batch normalization is folded into the convolution or matrix product that feeds it alone (what every
 deployment does); elsewhere it stays, as a `batch_normalization` node with one scale and one bias per
-channel. Dropout is the identity at inference. Global average pooling is average pooling over the whole image.
+channel. Dropout is the identity at inference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..graph import AttributeValue, Parameter
 from .onnx_draft import Bound, Call, Draft
+from .onnx_elementwise import ELEMENTWISE
 from .onnx_file import Constant, finite_parameter
+from .onnx_moves import MOVES
+from .onnx_quantized import QUANTIZED
+from .onnx_recurrent import RECURRENT
 from .onnx_views import VIEWS, Converter
+from .onnx_windows import conv_attributes, window
 
 __all__ = ["OPERATORS"]
 
@@ -26,44 +32,43 @@ def _values(parameter: Parameter) -> NDArray[np.float32]:
     return parameter.source() if callable(parameter.source) else parameter.source
 
 
-def _same_pads(call: Call, size: int, kernel: int, stride: int, dilation: int, upper: bool) -> tuple[int, int]:
-    """ONNX auto_pad SAME: ceil(size / stride) outputs; the odd one goes at the end (UPPER) or start (LOWER)."""
-    if min(kernel, stride, dilation) < 1:
-        raise call.wrong(f"kernel {kernel}, stride {stride}, dilation {dilation}", "positive numbers")
-    total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
-    return (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
-
-
-def _window(draft: Draft, call: Call, kernel: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """strides, dilations and pads (top, left, bottom, right) of a two-dimensional window."""
-    shape = draft.activation(call).shape
-    if len(shape) != 4:
-        raise call.wrong(f"an input of shape {shape}", "four axes: batch, channels, rows, columns")
-    strides, dilations = call.integers("strides", 2) or (1, 1), call.integers("dilations", 2) or (1, 1)
-    pads, auto = call.integers("pads", 4) or (0, 0, 0, 0), call.text("auto_pad", "NOTSET")
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        ends = [
-            _same_pads(call, shape[2 + axis], kernel[axis], strides[axis], dilations[axis], auto == "SAME_UPPER")
-            for axis in (0, 1)
-        ]
-        pads = (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
-    elif auto == "VALID":
-        pads = (0, 0, 0, 0)
-    elif auto != "NOTSET":
-        raise call.wrong(f"auto_pad {auto}", "NOTSET, VALID, SAME_UPPER or SAME_LOWER")
-    return {"strides": strides, "dilations": dilations, "pads": pads}
-
-
 def _conv(draft: Draft, call: Call) -> None:
+    if draft.is_activation(call, 1):  # a weight that is computed: its products are counted, its values are not known
+        _computed_weight(draft, call)
+        return
     weight = draft.required_weight(call, 1, "weight")
-    if len(weight.shape) != 4:
-        raise call.wrong(f"a weight of shape {weight.shape}", "a two-dimensional convolution: K x C x R x S")
-    kernel = call.integers("kernel_shape", 2) or weight.shape[2:]
-    if kernel != weight.shape[2:]:
-        raise call.wrong(f"kernel_shape {kernel}", f"the weight's {weight.shape[2:]}")
-    window = _window(draft, call, kernel)
-    attributes = {**window, "groups": call.integer("group", 1)}
-    draft.emit(call, "conv", _layer_bindings(draft, call, weight), attributes)
+    draft.emit(call, "conv", _layer_bindings(draft, call, weight), conv_attributes(draft, call, weight))
+
+
+def _computed_weight(draft: Draft, call: Call) -> None:
+    raise call.wrong(f"a weight {call.inputs[1]!r} that is computed", "a constant weight", "export with fixed weights")
+
+
+def _conv_transpose(draft: Draft, call: Call) -> None:
+    """Weights C x K/groups x kernel; SAME padding makes the output stride times the input."""
+    weight = draft.required_weight(call, 1, "weight")
+    shape, axes = draft.activation(call).shape, len(weight.shape) - 2
+    if not 1 <= axes <= 3 or len(shape) != axes + 2:
+        raise call.wrong(f"weight {weight.shape} on {shape}", "a convolution of one to three dimensions")
+    ones = (1,) * axes
+    strides, dilations = call.integers("strides", axes) or ones, call.integers("dilations", axes) or ones
+    pads = call.integers("pads", 2 * axes) or (0,) * (2 * axes)
+    extra = call.integers("output_padding", axes) or (0,) * axes
+    spans = [dilations[i] * (weight.shape[2 + i] - 1) + 1 for i in range(axes)]
+    wanted = call.integers("output_shape", axes)
+    if call.text("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = tuple(shape[2 + i] * strides[i] for i in range(axes))
+    if wanted is not None:
+        total = [(shape[2 + i] - 1) * strides[i] + extra[i] + spans[i] - wanted[i] for i in range(axes)]
+        if min(total) < 0:
+            raise call.wrong(f"an output of {wanted}", "one that padding can reach")
+        pads = (*(size // 2 for size in total), *(size - size // 2 for size in total))
+    attributes: dict[str, AttributeValue] = {
+        "strides": strides, "dilations": dilations, "pads": pads, "groups": call.integer("group", 1),
+    }  # fmt: skip
+    if any(extra):
+        attributes["output_padding"] = extra
+    draft.emit(call, "conv_transpose", _layer_bindings(draft, call, weight), attributes)
 
 
 def _layer_bindings(draft: Draft, call: Call, weight: Constant) -> dict[str, Bound]:
@@ -84,6 +89,9 @@ def _transposed(constant: Constant) -> Constant:
 
 def _gemm(draft: Draft, call: Call) -> None:
     """Y = alpha A B + beta C, alpha folded into the weight and beta into the bias."""
+    if draft.is_activation(call, 0) and draft.is_activation(call, 1):
+        _gemm_of_activations(draft, call)
+        return
     if call.integer("transA", 0):
         raise call.wrong("transA = 1", "transA = 0: batch x input")
     weight = draft.required_weight(call, 1, "weight")
@@ -101,6 +109,25 @@ def _gemm(draft: Draft, call: Call) -> None:
     draft.emit(call, "gemm", bindings)
 
 
+def _gemm_of_activations(draft: Draft, call: Call) -> None:
+    """Both factors computed: transposed where asked, multiplied, C added; alpha and beta must be 1."""
+    if call.real("alpha", 1.0) != 1 or (len(call.inputs) > 2 and call.real("beta", 1.0) != 1):
+        raise call.wrong("alpha or beta other than 1 on activations", "1")
+    sides = []
+    for place, flag in enumerate(("transA", "transB")):
+        name = call.inputs[place]
+        if call.integer(flag, 0):
+            name = draft.place(call, "transpose", (name,), f"{call.name}.{flag}", None, {"perm": (1, 0)}, name=flag)
+        sides.append(name)
+    added = call.inputs[2] if len(call.inputs) > 2 else ""
+    product = draft.place(call, "matmul", (sides[0], sides[1]), f"{call.name}.product" if added else call.outputs[0])
+    if added in draft.tensors:
+        draft.place(call, "add", (product, added), call.outputs[0], name="add")
+    elif added:
+        bias = draft.required_weight(call, 2, "bias")
+        draft.place(call, "add", (product,), call.outputs[0], {"operand": draft.bind(added, bias)}, name="add")
+
+
 def _per_channel(constant: Constant, channels: int, trailing: int) -> Constant | None:
     """`constant` as one value per channel where it broadcasts so, `trailing` axes from the end; else None."""
     shape = constant.shape
@@ -112,29 +139,52 @@ def _per_channel(constant: Constant, channels: int, trailing: int) -> Constant |
 
 
 def _mat_mul(draft: Draft, call: Call) -> None:
+    """An activation times a constant matrix, or two activations, batched."""
+    draft_inputs = [draft.is_activation(call, place) for place in (0, 1)]
+    if all(draft_inputs):
+        draft.emit(call, "matmul", inputs=2)
+        return
+    if not draft_inputs[0]:
+        raise call.wrong(f"the constant {call.inputs[0]!r} on the left" if call.inputs else "no inputs",
+                         "an activation times a matrix")  # fmt: skip
     weight = draft.required_weight(call, 1, "weight")
     shape = draft.activation(call).shape
-    if len(weight.shape) != 2 or len(shape) != 2:
+    if len(weight.shape) != 2 or len(shape) < 2:
         raise call.wrong(f"{shape} times {weight.shape}", "batch x input times a constant input x output")
     draft.emit(call, "gemm", {"weight": draft.bind(call.inputs[1], _transposed(weight), "gemm False 1.0")})
 
 
+def _einsum(draft: Draft, call: Call) -> None:
+    count = len(call.inputs)
+    draft.emit(call, "einsum", attributes={"equation": call.text("equation", "").replace(" ", "")}, inputs=count)
+
+
 def _add(draft: Draft, call: Call) -> None:
-    """Two activations of one shape, or a constant bias for the layer that feeds this one."""
+    """Two activations; a constant bias for the layer that feeds this one; any other constant as an operand."""
     if draft.is_activation(call, 0) and draft.is_activation(call, 1):
         draft.emit(call, "add", inputs=2)
         return
     place = 0 if draft.is_activation(call, 0) else 1
     draft.activation(call, place)
-    constant = draft.required_weight(call, 1 - place, "bias")
+    constant = draft.constant(call.inputs[1 - place])
+    if constant is None or constant.elements == 0:
+        raise call.wrong(f"no tensor {call.inputs[1 - place]!r}", "an output of a node that picojoule reads")
+    if not constant.is_float or not _absorbed_bias(draft, call, place, constant):
+        draft.place(call, "add", (call.inputs[place],), call.outputs[0],
+                    {"operand": draft.bind(call.inputs[1 - place], constant)})  # fmt: skip
+
+
+def _absorbed_bias(draft: Draft, call: Call, place: int, constant: Constant) -> bool:
+    """Whether the constant became the bias of a convolution or matrix product that nothing else reads."""
     feeder = draft.only_feeder(call.inputs[place], ("conv", "gemm"))
     if feeder is None:
-        raise call.wrong("a constant added to an activation", "a bias right behind a convolution or matrix product")
+        return False
     bindings = dict(draft.bindings[feeder.name])
     channels = bindings["weight"].parameter.shape[0]
-    added = _per_channel(constant, channels, 3 if feeder.op == "conv" else 1)
+    spatial = len(draft.tensors[feeder.output].shape) - 2
+    added = _per_channel(constant, channels, spatial + 1 if feeder.op == "conv" else 1)
     if added is None:
-        raise call.wrong(f"a constant of shape {constant.shape}", f"one value for each of {channels} channels")
+        return False
     if "bias" in bindings:
         before, after = bindings["bias"].parameter, added.parameter()
         name = bindings["bias"].name
@@ -145,6 +195,7 @@ def _add(draft: Draft, call: Call) -> None:
     else:
         bindings["bias"] = draft.bind(call.inputs[1 - place], added, f"gemm 1.0 {channels}")
     draft.absorb(feeder, call, bindings)
+    return True
 
 
 def _batch_normalization(draft: Draft, call: Call) -> None:
@@ -200,13 +251,13 @@ def _normalised(
 
 def _pool_attributes(draft: Draft, call: Call) -> dict[str, AttributeValue]:
     """Attributes that only repeat a default are left out, as in the networks made here."""
-    kernel = call.integers("kernel_shape", 2)
-    if kernel is None:
-        raise call.wrong("no kernel_shape", "two whole numbers")
-    attributes: dict[str, AttributeValue] = {"kernel": kernel, **_window(draft, call, kernel)}
-    if attributes["pads"] == (0, 0, 0, 0):
+    kernel = call.integers("kernel_shape")
+    if not kernel:
+        raise call.wrong("no kernel_shape", "whole numbers")
+    attributes: dict[str, AttributeValue] = {"kernel": kernel, **window(draft, call, kernel)}
+    if not any(attributes["pads"]):  # type: ignore[arg-type]
         del attributes["pads"]
-    if attributes["dilations"] == (1, 1):
+    if set(attributes["dilations"]) == {1}:  # type: ignore[arg-type]
         del attributes["dilations"]
     if call.integer("ceil_mode", 0):
         attributes["ceil_mode"] = 1
@@ -224,18 +275,15 @@ def _average_pool(draft: Draft, call: Call) -> None:
     draft.emit(call, "average_pool", attributes=attributes)
 
 
-def _global_average_pool(draft: Draft, call: Call) -> None:
-    shape = draft.activation(call).shape
-    if len(shape) != 4:
-        raise call.wrong(f"an input of shape {shape}", "four axes: batch, channels, rows, columns")
-    draft.emit(call, "average_pool", attributes={"kernel": shape[2:], "strides": (1, 1)})
-
-
 def _softmax(draft: Draft, call: Call) -> None:
-    rank = len(draft.activation(call).shape)
+    shape = draft.activation(call).shape
+    rank = len(shape)
     axis = call.integer("axis", -1 if call.opset >= 13 else 1)
-    if not -rank <= axis < rank or (call.opset < 13 and axis % rank != rank - 1):
-        raise call.wrong(f"axis {axis} of {rank} axes in opset {call.opset}", "an axis of its input; below 13 the last")
+    if not -rank <= axis < rank:
+        raise call.wrong(f"axis {axis} of {rank} axes", "an axis of its input")
+    if call.opset < 13 and prod(shape[axis % rank + 1 :]) != 1:  # before 13 all axes from `axis` on are one
+        draft.emit(call, "unary", attributes={"function": "SoftmaxFlattened"})
+        return
     draft.emit(call, "softmax", attributes={} if axis == -1 else {"axis": axis})
 
 
@@ -249,13 +297,19 @@ OPERATORS: Mapping[str, Converter] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Dropout": _plain("identity"),
+    "Einsum": _einsum,
     "Gemm": _gemm,
-    "GlobalAveragePool": _global_average_pool,
+    "GlobalAveragePool": _plain("global_average_pool"),
     "Identity": _plain("identity"),
     "MatMul": _mat_mul,
     "MaxPool": _max_pool,
     "Relu": _plain("relu"),
     "Softmax": _softmax,
+    **ELEMENTWISE,
+    **MOVES,
+    **QUANTIZED,
+    **RECURRENT,
     **VIEWS,
 }

@@ -41,7 +41,7 @@ def _emit_view(draft: Draft, call: Call, shape: tuple[int, ...]) -> None:
     elif len(shape) == 2 and shape[0] == before[0]:
         draft.emit(call, "flatten")
     else:
-        raise call.wrong(f"{before} reshaped to {shape}", "the same shape or batch x features")
+        draft.emit(call, "reshape", attributes={"shape": shape})
 
 
 def _reshape(draft: Draft, call: Call) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .front import compress, export, from_onnx, load, networks, targets
+    from .front import compress, export, from_onnx, from_torch, load, networks, targets
     from .models.errors import PicojouleError
     from .models.model import Model
     from .simulator.cost import Cost
@@ -38,6 +38,7 @@ _HOMES = {
     "explore": ".simulator.explore",
     "export": ".front",
     "from_onnx": ".front",
+    "from_torch": ".front",
     "load": ".front",
     "networks": ".front",
     "pareto": ".simulator.explore",
@@ -61,6 +62,7 @@ __all__ = [
     "explore",
     "export",
     "from_onnx",
+    "from_torch",
     "load",
     "networks",
     "pareto",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .models.errors import BudgetExceededError, InputError
+from .models.load import load_model
 from .simulator.cost import Cost
 from .simulator.document import estimate_document
 from .simulator.estimate import estimate_many
@@ -71,9 +73,13 @@ def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
 
 
 def run_estimates(arguments: argparse.Namespace, *models: str) -> list[Cost]:
-    """Costs of the command line's models on its targets, models outermost."""
+    """Costs of the command line's models on its targets, models outermost; warnings go to standard error."""
+    shapes = parse_shapes(arguments.shape)
+    loaded = [load_model(model, shapes=shapes) for model in models]
+    for text in dict.fromkeys(text for model in loaded for text in model.warnings):
+        print(f"picojoule: warning: {text}", file=sys.stderr)
     return estimate_many(
-        models,
+        loaded,
         [name.strip() for name in arguments.target.split(",")],
         batch=arguments.batch,
         bits=arguments.bits,
@@ -83,7 +89,6 @@ def run_estimates(arguments: argparse.Namespace, *models: str) -> list[Cost]:
         energy=arguments.energy,
         residency=arguments.residency,
         strict=arguments.strict,
-        shapes=parse_shapes(arguments.shape),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from .models.compress.run import compress
 from .models.exporters import export_model as export
+from .models.importers.torch_export import import_torch
 from .models.load import load_model, model_names
 from .models.model import Model
 from .models.ops import loop_bounds
@@ -16,7 +17,7 @@ from .models.zoo import NETWORKS
 from .models.zoo.published import dense_point, published
 from .simulator.target import load_target, target_names
 
-__all__ = ["compress", "export", "from_onnx", "load", "networks", "targets"]
+__all__ = ["compress", "export", "from_onnx", "from_torch", "load", "networks", "targets"]
 
 
 def load(model: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
@@ -31,6 +32,12 @@ def load(model: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | 
 def from_onnx(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
     """A Model from an ONNX file; `shapes` fixes symbolic dimensions by input name."""
     return load_model(os.fspath(path), shapes=shapes)
+
+
+def from_torch(module: Any, example_inputs: Sequence[Any], name: str | None = None) -> Model:
+    """A Model from a torch.nn.Module, traced by torch.export on `example_inputs`; weights included (extra [train])."""
+    graph = import_torch(module, example_inputs, name)
+    return Model(graph.name, graph)
 
 
 def networks() -> list[dict[str, Any]]:

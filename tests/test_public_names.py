@@ -17,7 +17,7 @@ FOLDERS = {"api": "picojoule", **{f: f"picojoule.{f}" for f in ("models", "simul
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 FRONT_DOOR = {
     "__version__", "estimate", "estimate_many", "compress", "explore", "pareto", "best",
-    "from_onnx", "networks", "targets", "validate",
+    "from_onnx", "from_torch", "networks", "targets", "validate",
 }  # fmt: skip
 
 

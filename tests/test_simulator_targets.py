@@ -91,7 +91,7 @@ TITAN_X = [
     ('name = "dram"', 'name = "l2"', "memories", "two entries named 'l2'", "unique names"),
     ('name = "csr_mv"', 'name = "dense_mv"', "kernels", "two entries named 'dense_mv'", "unique names"),
     ('source = "gddr5"', 'source = "hearsay"', "memories[1].access_pj_per_bit.source", "hearsay", "[sources]"),
-    ("value = 0.8469", "value = 1.5", "kernel dense_mv", "efficiency 1.5", "at most 1"),
+    ("value = 0.8502", "value = 1.5", "kernel dense_mv", "efficiency 1.5", "at most 1"),
     ('executes = ["dense", "csr"]', 'executes = ["dense"]', "kernel csr_mv", "format csr", "`executes`"),
     ('executes = ["dense", "csr"]', 'executes = ["zip"]', "executes[0]", "zip", "dense|bitmask"),
     ('component = "sram"', 'component = "tape"', "memories[0].component", "tape", "a value that the template names"),

@@ -47,7 +47,7 @@ def _known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     try:
         inferred = shape_inference.infer_shapes(model)
         values = [*inferred.graph.value_info, *values]
-    except (shape_inference.InferenceError, RuntimeError, ValueError):  # a file that ONNX's own inference refuses may still say its shapes
+    except (shape_inference.InferenceError, RuntimeError, ValueError):  # the file may still say its shapes
         pass
     found = {}
     for value in values:

@@ -225,9 +225,10 @@ def sram_dram_figure(rows: pd.DataFrame) -> go.Figure:
     least = float(totals.min())
     texts = [f"{format_si(v * 1e-12, 'J')}  ({times(v / least)})" if least else format_si(0, "J") for v in totals]
     _totals(figure, totals * 1e-12 / unit.scale, texts)
-    for row, name in enumerate(names):
+    for row, (model, memory) in enumerate(pairs):
+        label = f"{plain(model, 32)}, from {plain(memory, 12)}"  # as long as a phone is wide
         figure.add_annotation(
-            text=name, x=0, y=row - 0.4, xanchor="left", showarrow=False, font={"size": 12}, xshift=2, borderpad=0
+            text=label, x=0, y=row - 0.4, xanchor="left", showarrow=False, font={"size": 12}, xshift=2, borderpad=0
         )
     figure.update_yaxes(_rows_axis([""] * len(rows)))
     top = float(totals.max()) * 1e-12 / unit.scale or 1.0

@@ -46,7 +46,18 @@ def _models(model_or_models: ModelLike | Sequence[ModelLike]) -> list[Model]:
     chosen = [model_or_models] if single else list(model_or_models)  # type: ignore[list-item, arg-type]
     if not chosen:
         raise InputError("report", "no model", "at least one model", "for example lenet-300-100@deep-compression")
-    return [as_model(item) for item in chosen]  # type: ignore[arg-type]
+    return _apart([as_model(item) for item in chosen])  # type: ignore[arg-type]
+
+
+def _apart(models: Sequence[Model]) -> list[Model]:
+    """Models of one name, such as two files made from one network, are numbered: rows and markers go by name."""
+    seen: dict[str, int] = {}
+    named = []
+    for model in models:
+        seen[model.name] = seen.get(model.name, 0) + 1
+        count = seen[model.name]
+        named.append(model if count == 1 else replace(model, name=f"{model.name} ({count})"))
+    return named
 
 
 def _version() -> str:
@@ -81,6 +92,8 @@ def build_report(
     width = len(targets)
     costs = estimate_many(models, targets, **settings)
     other = as_model(against) if against is not None else None
+    if other is not None and other.name in {model.name for model in models}:
+        other = replace(other, name=f"{other.name} (against)")
     twins = [other or dense_twin(model, costs[place * width]) for place, model in enumerate(models)]
     baselines: list[Cost | None] = []
     for twin in twins:

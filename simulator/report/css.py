@@ -17,12 +17,14 @@ p { margin: .6em 0; max-width: 75ch; overflow-wrap: anywhere; }
 p.lead { font-size: 1.08rem; }
 p.note, figcaption, caption { color: var(--soft); font-size: .9rem; }
 p.warning { background: #fff4e5; border-left: 5px solid #d55e00; padding: .7em .9em; max-width: none; }
-nav ol { columns: 2; column-gap: 3em; margin: 0; padding-left: 1.4em; font-size: .95rem; }
+nav ol { columns: 2; column-gap: 3em; margin: 0; padding-left: 1.9em; font-size: .95rem; }
 nav li { overflow-wrap: anywhere; break-inside: avoid; }
 a { color: #0b5cad; }
 figure { margin: 1em 0 1.4em; }
 figcaption { margin-top: .2em; max-width: 75ch; }
+.frame { overflow-x: auto; }
 .chart { width: 100%; overflow: hidden; }
+.chart.panels { min-width: 680px; }
 .scroll { overflow-x: auto; margin: 1em 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 caption { text-align: left; padding-bottom: .4em; }
@@ -52,7 +54,7 @@ li { overflow-wrap: anywhere; }
   a { color: inherit; text-decoration: none; }
   h2, h3 { break-after: avoid; }
   figure, tr { break-inside: avoid; }
-  .scroll { overflow: visible; }
+  .scroll, .frame { overflow: visible; }
   table { font-size: 7.5pt; }
   th, td { padding: .2em .35em; }
   td { white-space: normal; }

@@ -90,9 +90,12 @@ def _table(table: Table) -> str:
 def _chart(chart: Chart, name: str) -> str:
     figure = _json_for_html(plotly.io.to_json(chart.figure, engine="json") or "{}")
     height = int(chart.figure.layout.height or 400)
+    side_by_side = any(axis.domain and axis.domain[0] > 0 for axis in chart.figure.select_xaxes())
     return (
-        f'<figure><div class="chart" id="{name}" role="img" aria-label="{_e(chart.caption)}" '
-        f'style="min-height:{height}px">This chart needs JavaScript; its numbers are in the tables.</div>\n'
+        f'<figure><div class="frame"{" tabindex=0" * side_by_side}><div class="chart{" panels" * side_by_side}" '
+        f'id="{name}" role="img" '
+        f'aria-label="{_e(chart.caption)}" style="min-height:{height}px">'
+        "This chart needs JavaScript; its numbers are in the tables.</div></div>\n"
         f'<script type="application/json" id="{name}-data">{figure}</script>\n'
         f"<figcaption>{_e(chart.caption)}</figcaption></figure>"
     )

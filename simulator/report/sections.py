@@ -102,9 +102,14 @@ def memory_section(costs: Sequence[tuple[str, Cost]]) -> Section:
         "pays for reading its weights from SRAM instead of DRAM."
     )
     source = "; ".join(target.sources.values())
+    rows = tuple((cost.workload.model, memory, energy_text(cost.totals["energy_pj"])) for memory, cost in costs)
     return Section(
         f"From DRAM and from SRAM ({target.title})",
-        (Chart(sram_dram_figure(memory_frame(costs)), caption), Text(f"Source: {source}.", "note")),
+        (
+            Chart(sram_dram_figure(memory_frame(costs)), caption),
+            Table(("model", "weights from", "energy per batch"), rows, left=(0, 1)),
+            Text(f"Source: {source}.", "note"),
+        ),
     )
 
 
@@ -191,6 +196,29 @@ def layer_table(document: Document) -> Table:
     return Table(headers, tuple(rows), left=(0, 1, 12, 13), caption="Per batch; every layer of the network.")
 
 
+def component_table(document: Document) -> Table:
+    """The numbers behind the stacked bars; a component that is zero everywhere is left out."""
+    sums = document["energy_by_component_pj"]
+    parts = [name for name in sums if sums[name]]
+    rows = [
+        (layer["name"], *(energy_text(layer["energy_by_component_pj"][part]) for part in parts))
+        if layer["energy_pj"] is not None
+        else (layer["name"], *("not modelled" for _ in parts))
+        for layer in document["layers"]
+    ]
+    rows.append(("all", *(energy_text(sums[part]) for part in parts)))
+    return Table(("layer", *parts), tuple(rows), caption="Energy per batch by component.")
+
+
+def traffic_table(cost: Cost) -> Table:
+    """Bytes per batch by memory level and operand."""
+    rows = [
+        (row["level"], row["operand"], bytes_text(row["read_bytes"]), bytes_text(row["write_bytes"]))
+        for row in traffic_frame(cost).to_dict("records")
+    ]
+    return Table(("level", "operand", "read", "written"), tuple(rows), left=(0, 1), caption="Traffic per batch.")
+
+
 def _key_numbers(document: Document) -> Table:
     totals = document["totals"]
     energy, time = interval_texts(document)
@@ -234,7 +262,9 @@ def target_section(cost: Cost, document: Document) -> list[Section]:
     charts: list[Block] = [
         Chart(layer_energy_figure(cost.layers), f"Energy of each layer by component.{split}"),
         layer_table(document),
+        *([component_table(document)] if any_modelled(document) else []),
         Chart(traffic_figure(traffic_frame(cost)), "Bytes read and written at each memory level."),
+        *([traffic_table(cost)] if cost.traffic else []),
     ]
     if cost.has_latency:
         caption = "Speed of each layer against its arithmetic intensity, under the ceiling of the hardware."

@@ -80,7 +80,8 @@ def _comparison(dense: Model, compressed: Model) -> str:
         rows += [_row(before, "dense"), _row(after, "compressed")]
         gain = before.totals["energy_pj"] / after.totals["energy_pj"]
         speed = before.totals["latency_s"] / after.totals["latency_s"]
-        notes.append(f"  {before.target.name}: {gain:.1f}x less energy, {speed:.1f}x faster")
+        said = [_times(gain, "less energy", "more energy"), _times(speed, "faster", "slower")]
+        notes.append(f"  {before.target.name}: {', '.join(said)}")
     text = table(["target", "energy", "mac", "sram", "dram", "noc", "static", "latency", "weights"], rows)
     return "\n".join([text, *notes, *REMARKS])
 
@@ -105,6 +106,10 @@ def _trade_off(found: Exploration) -> str:
         )
     headers = ["smallest on EIE", "bits", "kept", "error", "on test", "energy", "latency", "file"]
     return "\n".join([*lines, table(headers, rows)])
+
+
+def _times(ratio: float, better: str, worse: str) -> str:
+    return f"{ratio:.2f}x {better}" if ratio >= 1 else f"{1 / ratio:.2f}x {worse}"
 
 
 def _memories(dense: Model, compressed: Model) -> str:

@@ -37,7 +37,7 @@ def parse_bits(bits: int | str | None) -> tuple[int | None, int | None]:
     >>> parse_bits("6:8")
     (6, 8)
     """
-    if bits is None or isinstance(bits, int):
+    if bits is None or not isinstance(bits, str):
         return bits, None
     parts = bits.split(":")
     try:

@@ -147,9 +147,9 @@ def parse_format(name: str) -> tuple[str, int, bool]:
     ('relative', 5, True)
     """
     match = re.fullmatch(r"(dense|bitmask|csr|eie_csc4|relative([1-9]|1[0-6]))(\+huffman)?", name)
-    if not match or (match[3] and not match[2]):
+    if not match or (match[3] and match[1] in ("csr", "eie_csc4")):
         raise InputError("--format", name, f"one of {', '.join(format_names())} (relative1 to relative16)")
-    return ("relative", int(match[2]), bool(match[3])) if match[2] else (match[1], 0, False)
+    return ("relative", int(match[2]), bool(match[3])) if match[2] else (match[1], 0, bool(match[3]))
 
 
 def _huffman_size(structure: WeightStructure, value_bits: int, index_bits: int, pads: int) -> FormatSize:
@@ -165,6 +165,18 @@ def _huffman_size(structure: WeightStructure, value_bits: int, index_bits: int, 
     return FormatSize(values, indices, 0, value_table + table_bits(len(gaps)), pads)
 
 
+def _coded_size(structure: WeightStructure, value_bits: int, family: str) -> FormatSize:
+    """Every code, or those of the non-zeros behind a bitmask, as one Huffman stream."""
+    mask = float(structure.elements) if family == "bitmask" else 0.0
+    codes = structure.code_histogram
+    count = structure.nonzeros if family == "bitmask" else structure.elements
+    if codes is None:
+        return FormatSize(count * float(value_bits), mask)
+    counted = codes.copy()
+    counted[0] = 0 if family == "bitmask" else structure.elements - structure.nonzeros
+    return FormatSize(float(huffman_bits(counted)), mask, 0, table_bits(len(counted)))
+
+
 def table_bits(symbols: int) -> float:
     """A canonical Huffman table is its code lengths: 5 bits a symbol (docs/pico-format.md)."""
     return 5.0 * symbols
@@ -174,6 +186,8 @@ def predict_size(name: str, structure: WeightStructure, value_bits: int) -> Form
     """Predicted bits of one layer's weights in format `name`, codebook and biases not included."""
     family, index_bits, huffman = parse_format(name)
     count = structure.nonzeros
+    if huffman and family in ("dense", "bitmask"):
+        return _coded_size(structure, value_bits, family)
     if family == "dense":
         return FormatSize(float(dense_bits(structure.elements, value_bits)))
     if family == "bitmask":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -23,6 +22,7 @@ from msgspec import Meta
 from ..models.errors import TargetError
 from ..models.files import read_bytes
 from . import targets
+from .target_rules import check_rules
 
 __all__ = [
     "AccessEnergyTarget",
@@ -215,54 +215,6 @@ def _explain(error: msgspec.ValidationError, document: object, where: str) -> Ta
     return TargetError(f"{where}: {field or 'document'}", _at(document, path), wanted)
 
 
-def _constants(node: object, path: str = "") -> Iterator[tuple[str, Constant]]:
-    if isinstance(node, Constant):
-        yield path, node
-    elif isinstance(node, msgspec.Struct):
-        for name in node.__struct_fields__:
-            yield from _constants(getattr(node, name), f"{path}.{name}" if path else name)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            yield from _constants(value, f"{path}.{name}")
-    elif isinstance(node, tuple):
-        for place, value in enumerate(node):
-            yield from _constants(value, f"{path}[{place}]")
-
-
-def _check(target: Target, where: str) -> None:
-    """Rules that a type cannot say."""
-    for path, constant in _constants(target):
-        if constant.source not in target.sources:
-            raise TargetError(
-                f"{where}: {path}.source", constant.source, f"a key of [sources]: {', '.join(target.sources)}"
-            )
-        low, high = constant.low or constant.value, constant.high or constant.value
-        if not low <= constant.value <= high < float("inf"):
-            raise TargetError(f"{where}: {path}", f"{low}, {constant.value}, {high}", "low <= value <= high, finite")
-    groups = {"memories": [], "kernels": []}
-    for field in groups:
-        names = [item.name for item in getattr(target, field, ())]
-        for name in names:
-            if names.count(name) > 1:
-                raise TargetError(f"{where}: {field}", f"two entries named {name!r}", "unique names")
-    if isinstance(target, EieTarget) and set(target.power_w) != set(target.power_component):
-        raise TargetError(
-            f"{where}: power_component",
-            sorted(target.power_component),
-            f"the names of the powers: {sorted(target.power_w)}",
-        )
-    if isinstance(target, EieTarget) and target.pointer_memory_bits_per_pe.value < 2 * target.pointer_bits:
-        raise TargetError(f"{where}: pointer_bits", target.pointer_bits, "room for two in pointer_memory_bits_per_pe")
-    if isinstance(target, RooflineTarget):
-        for kernel in target.kernels:
-            if kernel.efficiency.value > 1 or kernel.format not in target.executes:
-                raise TargetError(
-                    f"{where}: kernel {kernel.name}",
-                    f"efficiency {kernel.efficiency.value}, format {kernel.format}",
-                    "an efficiency of at most 1 and a format in `executes`",
-                )
-
-
 def parse_target(content: bytes, where: str) -> Target:
     """A Target from the text of a TOML file; raises TargetError with the field's path."""
     try:
@@ -273,7 +225,7 @@ def parse_target(content: bytes, where: str) -> Target:
         target = msgspec.convert(document, Target)
     except msgspec.ValidationError as error:
         raise _explain(error, document, where) from None
-    _check(target, where)
+    check_rules(target, where)
     return target
 
 
@@ -299,7 +251,7 @@ def target_template(path: str) -> str:
 
 def load_target(name_or_path: str) -> Target:
     """A shipped target by name or alias, or one described in a TOML file of the user's."""
-    if name_or_path.endswith(".toml"):
+    if name_or_path.endswith(".toml") and "\0" not in name_or_path:
         content = read_bytes(name_or_path, limit_bytes=TARGET_LIMIT_BYTES, what="a target in TOML")
         return parse_target(content, Path(name_or_path).name)
     direct = resources.files(targets).joinpath(f"{name_or_path}.toml")

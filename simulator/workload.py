@@ -27,6 +27,10 @@ Array = NDArray[np.float64]
 MASK_SEED = 20160618  # the opening day of ISCA 2016
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Overrides:
     """What a user sets over a model: value bits, activation bits, densities, storage format.
@@ -42,10 +46,10 @@ class Overrides:
 
     def __post_init__(self) -> None:
         for name, value in (("--bits", self.bits), ("--bits W:A", self.activation_bits)):
-            if value is not None and not 1 <= value <= 32:
+            if value is not None and not (_whole(value) and 1 <= value <= 32):
                 raise InputError(name, value, "a whole number of bits from 1 to 32", "for example --bits 8")
         for name, share in (("--density", self.density), ("--act-density", self.activation_density)):
-            if share is not None and not 0 < share <= 1:
+            if share is not None and not (isinstance(share, int | float | np.number) and 0 < share <= 1):
                 raise InputError(name, share, "a fraction above 0 and at most 1", "for example --density 0.1")
         if self.storage is not None:
             predict_size(self.storage, random_structure(1, 1, 1, 0), 1)
@@ -232,7 +236,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
 
     Views and fused activations drop out. The Workload's `batch` counts all inferences.
     """
-    if not isinstance(batch, int) or batch < 1 or batch > 1 << 20:
+    if not _whole(batch) or batch < 1 or batch > 1 << 20:
         raise InputError("--batch", batch, f"a whole number from 1 to {1 << 20}", "for example --batch 1")
     overrides = overrides or Overrides()
     described = _described_batch(model.graph)
@@ -273,11 +277,12 @@ def storage_size(
     storage: str, structure: Callable[[], WeightStructure], value_bits: int, elements: int
 ) -> tuple[float, float]:
     """(bits, entries that a decoder steps through) of one layer in a storage format."""
-    if parse_format(storage)[0] == "dense":
+    family, _, coded = parse_format(storage)
+    if family == "dense" and not coded:
         return float(elements * value_bits), float(elements)
     found = structure()
     size = predict_size(storage, found, value_bits)
-    return size.total_bits, found.nonzeros + size.pads
+    return size.total_bits, float(elements) if family == "dense" else found.nonzeros + size.pads
 
 
 _NUMBERS = (

@@ -32,7 +32,8 @@ from picojoule.simulator.structure import WeightStructure, random_structure, str
 from picojoule.simulator.workload import MASK_SEED, Overrides, make_workload
 
 RELATIVE = [f"relative{bits}" for bits in range(1, 17)]
-NAMES = ["dense", "bitmask", "csr", "eie_csc4", *RELATIVE, *(f"{name}+huffman" for name in RELATIVE)]
+CODED = [f"{name}+huffman" for name in ("dense", "bitmask", *RELATIVE)]
+NAMES = ["dense", "bitmask", "csr", "eie_csc4", *RELATIVE, *CODED]
 SHIPPED = ["lenet-300-100@deep-compression", "lenet-5@deep-compression"]
 CODES = hnp.arrays(
     np.uint16,

@@ -19,7 +19,7 @@ __all__ = ["Measurement", "RooflineFit", "fit_roofline"]
 
 Array = NDArray[np.float64]
 # The search stops just below the shortest time, where that row would be all overhead; it only keeps the
-# ratios finite: on the shipped data the optimum lies inside (4 % and 93 % of the shortest time).
+# ratios finite: on the shipped data the optimum lies inside (4 % and 92 % of the shortest time).
 LARGEST_OVERHEAD = 0.98
 GRID = 401
 

@@ -123,6 +123,11 @@ class _Run:
         """One constant of the chosen kernels, by layer."""
         return np.array([getattr(kernel, field).value for kernel in self.kernels])[self.chosen]
 
+    def origin(self, field: str) -> tuple[str, str]:
+        """Source and status of that constant, all of them where the chosen kernels differ."""
+        used = [getattr(self.kernels[place], field) for place in sorted(set(self.chosen.flat))]
+        return tuple(" and ".join(dict.fromkeys(getattr(c, name) for c in used)) for name in ("source", "status"))  # type: ignore[return-value]
+
     @property
     def formats(self) -> NDArray[np.str_]:
         return np.array([kernel.format for kernel in self.kernels])[self.chosen]
@@ -191,8 +196,7 @@ def _known(name: str, constant: Constant, unit: str, energy: str) -> Quantity:
 
 def _time_terms(target: RooflineTarget, run: _Run, energy: str) -> tuple[Term, Term]:
     overhead = np.where(run.ran, target.overhead_s.value, 0.0)
-    first = run.kernels[0].efficiency
-    efficiency = Quantity("efficiency", run.constants("efficiency"), "1", first.source, first.status)
+    efficiency = Quantity("efficiency", run.constants("efficiency"), "1", *run.origin("efficiency"))
     roofs = (Quantity("compute", run.compute_s, "s"), Quantity("memory", run.memory_s, "s"), efficiency)
     return (
         Term(OVERHEAD, "time", overhead, (_known("overhead", target.overhead_s, "s", energy),)),
@@ -220,9 +224,8 @@ def _energy_terms(target: RooflineTarget, run: _Run, traffic: tuple[Traffic, ...
     budget_pj = power * run.total_s * 1e12
     scale = np.minimum(1.0, np.divide(budget_pj, claimed, out=np.ones_like(claimed), where=claimed > 0))
     limit = Quantity("scale_to_budget", scale, "1")
-    first = run.kernels[0].power_w
     budget = (
-        Quantity("power", power, "W", first.source, first.status),
+        Quantity("power", power, "W", *run.origin("power_w")),
         Quantity("time", run.total_s, "s"),
         Quantity("others", claimed * scale, "pJ"),
     )

@@ -1,0 +1,110 @@
+"""Rules of a target that a type cannot say: every one is checked when the file is read, none later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ..models.errors import TargetError
+
+__all__ = ["broken_rules", "check_rules"]
+
+Broken = tuple[str, object, str]
+SMALL_COUNT = 1 << 20
+
+
+def _constants(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number with a source in the target, and where it stands."""
+    if type(node).__name__ == "Constant":
+        yield path, node
+    elif isinstance(node, msgspec.Struct):
+        for name in node.__struct_fields__:
+            yield from _constants(getattr(node, name), f"{path}.{name}" if path else name)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield from _constants(value, f"{path}.{name}")
+    elif isinstance(node, tuple):
+        for place, value in enumerate(node):
+            yield from _constants(value, f"{path}[{place}]")
+
+
+def _numbers(target: Any) -> Iterator[Broken]:
+    for path, constant in _constants(target):
+        if constant.source not in target.sources:
+            yield f"{path}.source", constant.source, f"a key of [sources]: {', '.join(target.sources)}"
+        low, high = constant.low or constant.value, constant.high or constant.value
+        if not low <= constant.value <= high < float("inf"):
+            yield path, f"{low}, {constant.value}, {high}", "low <= value <= high, finite"
+    if target.interval is not None:
+        for name in ("latency_ratio", "energy_ratio"):
+            low, high = getattr(target.interval, name)
+            if not low <= high < float("inf"):
+                yield f"interval.{name}", f"{low}, {high}", "low <= high, finite"
+
+
+def _names(target: Any) -> Iterator[Broken]:
+    for field in ("memories", "kernels"):
+        names = [item.name for item in getattr(target, field, ())]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield field, f"two entries named {name!r}", "unique names"
+
+
+def _memories(target: Any, *, access: bool) -> Iterator[Broken]:
+    """Both a level on the chip and one off it, as the model asks for each once."""
+    for component in ("sram", "dram"):
+        found = [memory for memory in target.memories if memory.component == component]
+        if len(found) != 1:
+            yield "memories", f"{len(found)} with component {component}", "one"
+        elif access and found[0].access_pj_per_bit is None:
+            yield f"memories: {found[0].name}.access_pj_per_bit", "nothing", "a value"
+        elif not access and component == "dram" and found[0].bandwidth_bits_per_s is None:
+            yield f"memories: {found[0].name}.bandwidth_bits_per_s", "nothing", "a value"
+
+
+def _roofline(target: Any) -> Iterator[Broken]:
+    yield from _memories(target, access=False)
+    if not target.kernels:
+        yield "kernels", "none", "at least one"
+    for kernel in target.kernels:
+        if kernel.efficiency.value > 1 or kernel.format not in target.executes:
+            got = f"efficiency {kernel.efficiency.value}, format {kernel.format}"
+            yield f"kernel {kernel.name}", got, "an efficiency of at most 1 and a format in `executes`"
+        if kernel.max_batch is not None and kernel.max_batch < kernel.min_batch:
+            yield f"kernel {kernel.name}", f"batches {kernel.min_batch} to {kernel.max_batch}", "min_batch <= max_batch"
+    if target.value_bits > 64 or target.index_bits > 64:
+        yield "value_bits, index_bits", f"{target.value_bits}, {target.index_bits}", "at most 64"
+
+
+def _eie(target: Any) -> Iterator[Broken]:
+    if set(target.power_w) != set(target.power_component):
+        yield "power_component", sorted(target.power_component), f"the names of the powers: {sorted(target.power_w)}"
+    if target.pointer_memory_bits_per_pe.value < 2 * target.pointer_bits:
+        yield "pointer_bits", target.pointer_bits, "room for two in pointer_memory_bits_per_pe"
+    limits = {"n_pe": SMALL_COUNT, "fifo_depth": SMALL_COUNT, "max_codes": 1 << 16, "zero_run_bits": 16}
+    for name, most in limits.items():
+        if getattr(target, name) > most:
+            yield name, getattr(target, name), f"at most {most}"
+
+
+def _access_energy(target: Any) -> Iterator[Broken]:
+    yield from _memories(target, access=True)
+    for name in ("mac_energies", "add_energies"):
+        widths = [entry.bits for entry in getattr(target, name)]
+        if not widths or len(set(widths)) < len(widths):
+            yield name, f"widths {widths}", "at least one, each number of bits once"
+
+
+def broken_rules(target: Any) -> Iterator[Broken]:
+    """(field, got, wanted) for every rule that a target breaks."""
+    yield from _numbers(target)
+    yield from _names(target)
+    models = {"RooflineTarget": _roofline, "EieTarget": _eie, "AccessEnergyTarget": _access_energy}
+    yield from models[type(target).__name__](target)
+
+
+def check_rules(target: Any, where: str) -> None:
+    """Raises TargetError for the first rule that is broken."""
+    for field, got, wanted in broken_rules(target):
+        raise TargetError(f"{where}: {field}", got, wanted)

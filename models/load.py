@@ -41,7 +41,19 @@ def _read_pico(path: str, shapes: Shapes | None) -> Model:
     return read_pico(path)
 
 
-READERS: Mapping[str, Callable[[str, Shapes | None], Model]] = {".onnx": _read_onnx, ".pico": _read_pico}
+def _read_tflite(path: str, shapes: Shapes | None) -> Model:
+    from .importers.tflite import import_tflite
+
+    _refuse_shapes(path, shapes)
+    graph = import_tflite(path)
+    return Model(graph.name, graph)
+
+
+READERS: Mapping[str, Callable[[str, Shapes | None], Model]] = {
+    ".onnx": _read_onnx,
+    ".pico": _read_pico,
+    ".tflite": _read_tflite,
+}
 
 
 def variant_names() -> list[str]:

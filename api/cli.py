@@ -19,12 +19,13 @@ ENERGY = ("low", "default", "high")
 
 def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", help="a network's name, a .onnx or .pico file, or gemm:M=..,N=..,K=.."
+        "model", metavar="MODEL", help="a network's name, a .onnx, .tflite or .pico file, or gemm:M=..,N=..,K=.."
     )
 
 
 def _network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
+    parser.add_argument("--weights", metavar="FILE", help="weights for the network: .safetensors, .npz or a state dict")
     parser.add_argument("--phase", choices=("prefill", "decode"), help="of a decoder, such as gpt2")
     parser.add_argument("--context", type=_whole, metavar="N", help="tokens of a transformer")
 

@@ -75,7 +75,7 @@ def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
 def run_estimates(arguments: argparse.Namespace, *models: str) -> list[Cost]:
     """Costs of the command line's models on its targets, models outermost; warnings go to standard error."""
     shapes = parse_shapes(arguments.shape)
-    loaded = [load_model(model, shapes=shapes) for model in models]
+    loaded = [load_model(model, shapes=shapes, weights=arguments.weights) for model in models]
     for text in dict.fromkeys(text for model in loaded for text in model.warnings):
         print(f"picojoule: warning: {text}", file=sys.stderr)
     return estimate_many(

@@ -81,7 +81,7 @@ def _summary(model: Model) -> str:
 
 
 def inspect(arguments: argparse.Namespace) -> None:
-    model = load_model(arguments.model, shapes=parse_shapes(arguments.shape))
+    model = load_model(arguments.model, shapes=parse_shapes(arguments.shape), weights=arguments.weights)
     if arguments.json:
         print_json(_document(model))
         return

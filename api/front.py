@@ -20,13 +20,19 @@ from .simulator.target import load_target, target_names
 __all__ = ["compress", "export", "from_onnx", "from_torch", "load", "networks", "targets"]
 
 
-def load(model: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:
-    """A Model from a name, a `.onnx` or `.pico` file, or a layer written out.
+def load(
+    model: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> Model:
+    """A Model from a name, a `.onnx`, `.tflite` or `.pico` file, or a layer written out.
+
+    `weights` is a file of weights for it: .safetensors, .npz, or a PyTorch state dict.
 
     >>> load("lenet-5").graph.parameter_count
     431080
     """
-    return load_model(os.fspath(model), shapes=shapes)
+    return load_model(os.fspath(model), shapes=shapes, weights=weights)
 
 
 def from_onnx(path: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]] | None = None) -> Model:

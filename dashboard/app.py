@@ -13,11 +13,11 @@ from dash import Dash, Input, Output, State, html, no_update
 from ..models.errors import PicojouleError
 from ..simulator.explore import Exploration
 from ..simulator.explore.accuracy import ErrorTable
-from ..simulator.figures import validation_figure
+from ..simulator.figures import families_figure, families_frame, validation_figure
 from ..simulator.figures.frames import keep
 from ..simulator.validate import Validation, validate
 from .designs import Choice, choice_of_design, cost_of, known_error, measure
-from .layout import explore_page, frame, trust_page
+from .layout import explore_page, frame, networks_page, trust_page
 from .views import (
     design_figures,
     error_text,
@@ -34,6 +34,7 @@ from .views import (
 __all__ = ["create_app"]
 
 CONTROLS = ("network", "target", "bits", "density", "storage")
+ENERGY_VIEW = "generic-45nm"
 PINS = 12
 NEAR_PCT = 0.25
 
@@ -57,6 +58,7 @@ def create_app(found: Exploration) -> Dash:
     _front(app, found.points)
     _design(app, errors)
     _pins(app, errors)
+    _families(app)
     _trust(app)
     return app
 
@@ -85,7 +87,8 @@ def _pages(app: Dash, found: Exploration) -> None:
 
     @app.callback(Output("page", "children"), Input("location", "pathname"))
     def page(pathname: str | None) -> html.Div:
-        return trust_page() if pathname == "/trust" else explore_page(found, start)
+        pages = {"/trust": trust_page, "/networks": networks_page}
+        return pages[pathname]() if pathname in pages else explore_page(found, start)
 
 
 def _front(app: Dash, points: pd.DataFrame) -> None:
@@ -171,6 +174,17 @@ def _pins(app: Dash, errors: ErrorTable) -> None:
     @app.callback(Output("pins", "children"), Input("pinned", "data"), Input("measured", "children"))
     def pins(pinned: list[dict[str, Any]], _measured: Any) -> Any:
         return pinned_table(pinned, [known_error(Choice(**item), errors) for item in pinned])
+
+
+@cache
+def _networks() -> pd.DataFrame:
+    return families_frame(ENERGY_VIEW)
+
+
+def _families(app: Dash) -> None:
+    @app.callback(*_drawn("families"), Input("family-axis", "value"))
+    def families(across: str) -> tuple[Any, ...]:
+        return sized(families_figure(_networks(), x=across))
 
 
 @cache

@@ -11,8 +11,9 @@ from ..simulator.explore import Exploration
 from ..simulator.figures import AXES, config
 from .designs import Choice
 
-__all__ = ["FRONT_AXES", "explore_page", "frame", "trust_page"]
+__all__ = ["FRONT_AXES", "explore_page", "frame", "networks_page", "trust_page"]
 
+PAGES = (("Explore", "/"), ("Networks", "/networks"), ("How far to trust it", "/trust"))
 FRONT_AXES = ("energy_pj", "latency_s", "storage_bytes", "weight_bytes")
 BIT_MARKS = {bits: str(bits) for bits in (1, 2, 3, 4, 5, 6, 7, 8)}
 DENSITY_MARKS = {0.5: "0.5 %", 20: "20 %", 40: "40 %", 60: "60 %", 80: "80 %", 100: "100 %"}
@@ -25,7 +26,7 @@ def frame() -> html.Div:
             html.Header(
                 [
                     html.H1("picojoule"),
-                    html.Nav([dcc.Link("Explore", href="/"), dcc.Link("How far to trust it", href="/trust")]),
+                    html.Nav([dcc.Link(text, href=href) for text, href in PAGES]),
                 ]
             ),
             dcc.Location(id="location"),
@@ -132,6 +133,25 @@ def explore_page(found: Exploration, start: Choice) -> html.Div:
             html.Section([html.H2("Layers"), html.Div(id="layer-table")], className="card"),
             html.Section([html.H2("Assumptions"), html.Ul(id="assumptions")], className="card"),
         ]
+    )
+
+
+def networks_page() -> html.Div:
+    """Published accuracy of the networks that have a name, against work, size or energy."""
+    axes = [("macs", "Multiply-accumulates"), ("parameters", "Parameters"), ("energy_pj", "Energy, 45 nm view")]
+    return html.Div(
+        html.Section(
+            [
+                html.H2("Networks"),
+                html.Div([_dropdown("Across", "family-axis", axes, "macs")], className="controls"),
+                dcc.Loading(_plot("families")),
+                html.P(
+                    "Area is the size of the fp32 weights. Accuracies are published ones; hover for their source.",
+                    className="note",
+                ),
+            ],
+            className="card",
+        )
     )
 
 

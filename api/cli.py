@@ -26,6 +26,7 @@ def _model(parser: argparse.ArgumentParser) -> None:
 def _network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
     parser.add_argument("--weights", metavar="FILE", help="weights for the network: .safetensors, .npz or a state dict")
+    parser.add_argument("--data", metavar="FILE.npz", help="inputs to measure activation densities on ([run])")
     parser.add_argument("--phase", choices=("prefill", "decode"), help="of a decoder, such as gpt2")
     parser.add_argument("--context", type=_whole, metavar="N", help="tokens of a transformer")
 

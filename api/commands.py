@@ -7,12 +7,14 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .models.errors import BudgetExceededError, InputError
 from .models.load import load_model
+from .models.model import Model
 from .simulator.cost import Cost
 from .simulator.document import estimate_document
 from .simulator.estimate import estimate_many
@@ -76,6 +78,8 @@ def run_estimates(arguments: argparse.Namespace, *models: str) -> list[Cost]:
     """Costs of the command line's models on its targets, models outermost; warnings go to standard error."""
     shapes = parse_shapes(arguments.shape)
     loaded = [load_model(model, shapes=shapes, weights=arguments.weights) for model in models]
+    if arguments.data:
+        loaded = [with_measured_activations(model, arguments.data) for model in loaded]
     for text in dict.fromkeys(text for model in loaded for text in model.warnings):
         print(f"picojoule: warning: {text}", file=sys.stderr)
     return estimate_many(
@@ -90,6 +94,23 @@ def run_estimates(arguments: argparse.Namespace, *models: str) -> list[Cost]:
         residency=arguments.residency,
         strict=arguments.strict,
     )
+
+
+def with_measured_activations(model: Model, path: str) -> Model:
+    """The model with densities of its activations measured on the inputs in an npz file: `x`, or the only array."""
+    from .models.importers.state_dict import read_weights
+    from .models.run import measure_activation_density
+
+    arrays = read_weights(path)
+    images = arrays.get("x", next(iter(arrays.values())) if len(arrays) == 1 else None)
+    if images is None:
+        got = f"arrays {', '.join(arrays) or '(none)'}"
+        raise InputError(path, got, "one named x", "numpy.savez('data.npz', x=inputs)")
+    if not model.graph.has_weights:
+        got = f"{model.name} without weights"
+        raise InputError("--data", got, "a network with weights", "name a file, or say --weights")
+    density = measure_activation_density(model.graph, images)
+    return replace(model, activation_density=density, activation_basis=f"measured on {len(images)} inputs")
 
 
 def _documents(costs: list[Cost], layer: str | None) -> dict[str, Any]:
@@ -262,7 +283,7 @@ def networks(arguments: argparse.Namespace) -> None:
         return
     print(
         table(
-            ["network", "parameters", "MACs", "file", "error", "data"],
+            ["network", "parameters", "MACs", "file", "error", "top-1", "data"],
             [
                 [
                     r["name"],
@@ -270,6 +291,7 @@ def networks(arguments: argparse.Namespace) -> None:
                     count(r["macs"]),
                     size(r["file_bytes"]),
                     f"{r['error_pct']:.2f} %" if r["error_pct"] is not None else "-",
+                    f"{r['top1_pct']:.1f} %" if r["top1_pct"] is not None else "-",
                     r["dataset"],
                 ]
                 for r in rows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .commands import parse_shapes, print_json
 from .models.errors import InputError, OutputError
+from .models.graph import Graph, Node
 from .models.load import load_model
 from .models.memory import peak_activation_bits
 from .models.model import Model
@@ -125,6 +127,8 @@ def _document(model: Model) -> dict[str, Any]:
                 "kind": node.op,
                 "output_shape": list(graph.tensors[node.output].shape),
                 "macs": bounds.macs if bounds else 0,
+                "loop_bounds": asdict(bounds) if bounds else None,
+                **_bytes_moved(graph, node, bounds.macs if bounds else 0),
                 "parameters": sum(graph.parameters[name].elements for name in node.parameters.values()),
                 "weight_density": density,
                 "encoding": model.coded[weight].encoding if weight in model.coded else None,
@@ -155,6 +159,20 @@ def _document(model: Model) -> dict[str, Any]:
         ],
         "provenance": dict(model.provenance),
         "warnings": list(model.warnings),
+    }
+
+
+def _bytes_moved(graph: Graph, node: Node, macs: int) -> dict[str, Any]:
+    """Bytes of weights, inputs and outputs as described, and MACs for each of them (arithmetic intensity)."""
+    weights = sum(graph.parameters[name].elements * graph.parameters[name].bits for name in node.parameters.values())
+    inputs = sum(graph.tensors[name].elements * graph.tensors[name].bits for name in node.inputs)
+    outputs = graph.tensors[node.output].elements * graph.tensors[node.output].bits
+    moved = (weights + inputs + outputs) / 8
+    return {
+        "weight_bytes": -(-weights // 8),
+        "input_bytes": -(-inputs // 8),
+        "output_bytes": -(-outputs // 8),
+        "macs_per_byte": macs / moved if moved else 0.0,
     }
 
 

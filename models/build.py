@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from .graph import AttributeValue, Graph, Node, Parameter, TensorSpec
 from .ops import infer_output
 
-__all__ = ["GraphBuilder"]
+__all__ = ["GraphBuilder", "same_pads"]
+
+
+def same_pads(size: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int, int, int]:
+    """TensorFlow's SAME: ceil(size / stride) outputs; the odd row or column goes to the end.
+
+    >>> same_pads((224, 224), (3, 3), (2, 2))
+    (0, 0, 1, 1)
+    """
+    totals = [max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, kernel, stride, strict=True)]
+    top, left = (total // 2 for total in totals)
+    return top, left, totals[0] - top, totals[1] - left
 
 
 class GraphBuilder:
@@ -23,7 +34,7 @@ class GraphBuilder:
 
     def __init__(self, name: str, input_shape: tuple[int, ...], *, input_name: str = "input", bits: int = 32) -> None:
         self.name = name
-        self._input = input_name
+        self._inputs = (input_name,)
         self._tensors: dict[str, TensorSpec] = {input_name: TensorSpec(input_shape, bits)}
         self._parameters: dict[str, Parameter] = {}
         self._nodes: list[Node] = []
@@ -48,6 +59,12 @@ class GraphBuilder:
         self._last = name
         return name
 
+    def input(self, name: str, shape: tuple[int, ...]) -> str:
+        """One more input of the network."""
+        self._tensors[name] = TensorSpec(shape)
+        self._inputs = (*self._inputs, name)
+        return name
+
     @property
     def last(self) -> str:
         """The tensor written last."""
@@ -59,19 +76,22 @@ class GraphBuilder:
 
     def conv(
         self, name: str, channels: int, kernel: int | tuple[int, int], *, stride: int | tuple[int, int] = 1,
-        pad: int | tuple[int, int, int, int] = 0, groups: int = 1, dilation: int = 1, bias: bool = True,
+        pad: int | tuple[int, int, int, int] | str = 0, groups: int = 1, dilation: int = 1, bias: bool = True,
         source: str | None = None,
     ) -> str:  # fmt: skip
-        """`pad` is one number for all sides, or top, left, bottom, right."""
+        """`pad` is one number for all sides, or top, left, bottom, right, or "same" as TensorFlow pads."""
         rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+        strides = (stride, stride) if isinstance(stride, int) else stride
+        if isinstance(pad, str):
+            pad = same_pads(self.shape(source)[2:], (rows, columns), strides)
         in_channels = self.shape(source)[1]
         parameters = {"weight": Parameter((channels, in_channels // groups, rows, columns))}
         if bias:
             parameters["bias"] = Parameter((channels,))
         return self.add(
             "conv", name, (source,) if source else None, parameters,
-            strides=(stride, stride) if isinstance(stride, int) else stride,
-            pads=(pad,) * 4 if isinstance(pad, int) else pad, dilations=(dilation, dilation), groups=groups,
+            strides=strides, pads=(pad,) * 4 if isinstance(pad, int) else pad,
+            dilations=(dilation, dilation), groups=groups,
         )  # fmt: skip
 
     def gemm(self, name: str, outputs: int, *, bias: bool = True, source: str | None = None) -> str:
@@ -111,5 +131,7 @@ class GraphBuilder:
     def flatten(self, name: str) -> str:
         return self.add("flatten", name)
 
-    def build(self) -> Graph:
-        return Graph(self.name, (self._input,), (self._last,), tuple(self._nodes), self._tensors, self._parameters)
+    def build(self, *outputs: str) -> Graph:
+        """The network; its outputs are `outputs`, or the last tensor."""
+        outputs = outputs or (self._last,)
+        return Graph(self.name, self._inputs, outputs, tuple(self._nodes), self._tensors, self._parameters)

@@ -15,7 +15,7 @@ from .importers.layer_spec import LAYER_KINDS, LayerSpec, is_layer_spec, parse_l
 from .importers.onnx import import_onnx
 from .importers.state_dict import apply_weights, read_weights
 from .model import Model
-from .zoo.names import NETWORKS, build_network, network_names
+from .zoo.names import EIE_ACTIVATIONS, NETWORKS, build_network, network_names
 
 __all__ = ["LayerModel", "load_model", "model_names", "variant_names"]
 
@@ -131,7 +131,8 @@ def _load(text: str, shapes: Shapes | None) -> Model:
     name, _, options = text.partition(":")
     if name in NETWORKS:
         graph = build_network(name, **_options(text, options))
-        return Model(text, graph)
+        published = EIE_ACTIVATIONS.get(name, {})
+        return Model(text, graph, activation_density=published, activation_basis="published in EIE, Table III")
     if text in EXTERNAL:
         return EXTERNAL[text](text)
     if text in variant_names():

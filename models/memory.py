@@ -7,14 +7,14 @@ from .ops import ACTIVATIONS, VIEWS
 
 __all__ = ["peak_activation_bits"]
 
-IN_PLACE = (*VIEWS, *ACTIVATIONS)
+IN_PLACE = (*VIEWS, *ACTIVATIONS, "batch_normalization")
 
 
 def peak_activation_bits(graph: Graph, batch: int = 1) -> int:
     """Largest sum of live activations over the execution order, in bits, for `batch` inferences.
 
-    A tensor lives from the node that writes it to the last node that reads it; views and activation functions reuse
-    their input's memory when nothing else reads it. This is the tensor arena of a microcontroller.
+    A tensor lives from the node that writes it to the last node that reads it; views, activation functions and batch
+    normalization reuse their input's memory when nothing else reads it. This is the tensor arena of a microcontroller.
 
     >>> from .zoo.lenet import lenet_300_100
     >>> peak_activation_bits(lenet_300_100()) // 8   # input and first hidden layer: (784 + 300) x 4 bytes

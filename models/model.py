@@ -80,7 +80,8 @@ class Model:
     """What a MODEL string stands for: a graph, and what is known of its weights.
 
     `coded` holds the shared weights by parameter name (empty for a dense network).
-    `activation_density` is the measured fraction of non-zero inputs, by node name.
+    `activation_density` is the fraction of non-zero inputs, by node name; `activation_basis` says whether it was
+    measured or is published.
     `provenance` records how the weights were made (command, seed, recipe, versions).
     `ledger` and `file_bytes` are set when the model was read from a `.pico` file.
     """
@@ -90,6 +91,7 @@ class Model:
     coded: Mapping[str, CodedTensor] = field(default_factory=dict)
     accuracy: Accuracy | None = None
     activation_density: Mapping[str, float] = field(default_factory=dict)
+    activation_basis: str = "measured"
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
     ledger: tuple[LedgerRow, ...] = ()
     file_bytes: int | None = None

@@ -155,7 +155,7 @@ def gemm_bounds(node: Node, inputs: Inputs, output: TensorSpec, parameters: Para
 
 
 def matmul_shape(node: Node, inputs: Inputs, _: Parameters) -> tuple[int, ...]:
-    """Two activations, ... x M x C times ... x C x K; axes before broadcast."""
+    """Two activations, ... x M x C times ... x C x K; axes before broadcast. `scale` multiplies the product."""
     if len(inputs) != 2 or min(len(spec.shape) for spec in inputs) < 2:
         raise wrong(node, f"inputs {[spec.shape for spec in inputs]}", "two inputs of at least two axes")
     left, right = inputs[0].shape, inputs[1].shape

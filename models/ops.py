@@ -87,7 +87,7 @@ OPS: Mapping[str, Operator] = {
     "global_max_pool": Operator(global_pool_shape),
     # element by element; `unary` and `binary` name their function
     **{name: Operator(same_shape) for name in ACTIVATIONS},
-    "softmax": Operator(same_shape),
+    "softmax": Operator(same_shape),  # over `axis`; `causal` hides the columns after each row's own
     "unary": Operator(same_shape),
     "add": Operator(broadcast_shape),
     "multiply": Operator(broadcast_shape),

@@ -62,7 +62,8 @@ def recompress(model: Model, overrides: Overrides) -> tuple[Model, Overrides]:
     if overrides.bits is not None and overrides.bits > 16:
         raise InputError("--bits", overrides.bits, "at most 16 bits for shared weights", "leave --bits out for fp32")
     coded = compress_without_training(model.graph, overrides.density, overrides.bits or _current_bits(model))
-    return replace(coded, name=model.name, activation_density=model.activation_density), replace(
+    return replace(coded, name=model.name, activation_density=model.activation_density,
+                   activation_basis=model.activation_basis), replace(
         overrides, bits=None, density=None
     )
 

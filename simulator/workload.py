@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.errors import InputError
+from ..models.fusion import folded_biases, fused_nodes
 from ..models.graph import Graph, Node
 from ..models.memory import peak_activation_bits
 from ..models.model import Accuracy, Model
-from ..models.ops import ACTIVATIONS, OPAQUE, VIEWS, LoopBounds, loop_bounds, weight_matrix_shape
+from ..models.ops import OPAQUE, VIEWS, LoopBounds, loop_bounds, weight_matrix_shape
 from .formats import parse_format, predict_size
 from .structure import WeightStructure, random_structure, structure_of
 
@@ -200,28 +201,11 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
     return _Weights(nonzeros, bits, codebook, make, "statistical" if density < 1 else "exact", chosen)
 
 
-def _fused_nodes(graph: Graph) -> set[str]:
-    """Activations that run inside the layer that feeds them: its only reader."""
-    readers: dict[str, int] = {}
-    producer = {node.output: node for node in graph}
-    for node in graph:
-        for tensor in node.inputs:
-            readers[tensor] = readers.get(tensor, 0) + 1
-    return {
-        node.name
-        for node in graph
-        if node.op in ACTIVATIONS
-        and node.inputs[0] in producer
-        and readers[node.inputs[0]] == 1
-        and (producer[node.inputs[0]].parameters or producer[node.inputs[0]].op.endswith("pool"))
-    }
-
-
 def _activation_density(model: Model, node: Node, overrides: Overrides) -> tuple[float, str]:
     if overrides.activation_density is not None:
         return overrides.activation_density, "given"
     if node.name in model.activation_density:
-        return model.activation_density[node.name], "measured"
+        return model.activation_density[node.name], model.activation_basis
     return 1.0, "assumed 1.0"
 
 
@@ -234,15 +218,17 @@ def _described_batch(graph: Graph) -> int:
 def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = None) -> Workload:
     """The layers of `model`, run for `batch` times the batch it is described at.
 
-    Views and fused activations drop out. The Workload's `batch` counts all inferences.
+    Views, fused activations and batch normalizations folded into the layer before them drop out. The
+    Workload's `batch` counts all inferences.
     """
     if not _whole(batch) or batch < 1 or batch > 1 << 20:
         raise InputError("--batch", batch, f"a whole number from 1 to {1 << 20}", "for example --batch 1")
     overrides = overrides or Overrides()
     described = _described_batch(model.graph)
-    fused = _fused_nodes(model.graph)
+    fused = fused_nodes(model.graph)
     nodes = [node for node in model.graph if node.op not in VIEWS and node.name not in fused]
-    rows = [_row(model, node, batch, overrides, place) for place, node in enumerate(nodes)]
+    folded = folded_biases(model.graph, fused)
+    rows = [_row(model, node, batch, overrides, place, folded.get(node.name, 0)) for place, node in enumerate(nodes)]
     columns: Mapping[str, list[float]] = {key: [row.numbers[key] for row in rows] for key in _NUMBERS}
     with_weights = [row for row in rows if row.weights is not None]
     bases = {row.weights.basis for row in with_weights if row.weights}
@@ -313,7 +299,7 @@ class _Row:
     activation_basis: str
 
 
-def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int) -> _Row:
+def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int, folded: int = 0) -> _Row:
     graph = model.graph
     bounds = loop_bounds(graph, node)
     weights = None
@@ -322,7 +308,7 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int)
         weights = _weights(model, node.parameters["weight"], overrides, MASK_SEED + place)
         shape = weight_matrix_shape(graph.parameters[node.parameters["weight"]].shape)
     others = {role: name for role, name in node.parameters.items() if role not in ("weight", "table")}
-    bias = sum(graph.parameters[name].elements for name in others.values())
+    bias = folded + sum(graph.parameters[name].elements for name in others.values())
     weights_elsewhere = {other.parameters.get("weight") for other in graph}  # a tied table is stored once, as a weight
     tables = sum(
         graph.parameters[name].elements

@@ -78,7 +78,7 @@ def test_every_figure_is_a_pure_function(model: str, target: str) -> None:
     cost = cost_of(model, target)
     before = cost.layers
     makers = drawn(cost)
-    assert set(makers) == {name for name in figures.__all__ if name.endswith("_figure")}
+    assert set(makers) == {name for name in figures.__all__ if name.endswith("_figure")} - {"families_figure"}
     for name, make in makers.items():
         first = plotly.io.to_json(make())
         assert first == plotly.io.to_json(make()), name

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,16 @@ import onnx
 import onnx.version_converter
 import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import picojoule
-from picojoule.models.errors import GraphError
+from picojoule.commands import with_measured_activations
+from picojoule.models.errors import GraphError, PicojouleError
 from picojoule.models.exporters.onnx import export_onnx
 from picojoule.models.graph import Graph
-from picojoule.models.importers import import_onnx
+from picojoule.models.importers import import_onnx, onnx_file, onnx_slim
 from picojoule.models.load import load_model
 from picojoule.models.ops import loop_bounds
 
@@ -416,3 +421,80 @@ def test_open_axes_get_a_size_and_a_warning(tmp_path: Path) -> None:
     model = load_model(str(path))
     assert model.graph.tensors["x"].shape == (1, 128)
     assert "say --shape x=1x128" in model.warnings[0]
+
+
+def large_file(path: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    """A file of 12 MB whose weights are raw data: above the size that is read at once."""
+    weights = {"w": random(1000, 2000), "v": random(500, 1000), "b": random(500)}
+    nodes = [node("Gemm", ["x", "w"], "h", transB=1), node("Gemm", ["h", "v", "b"], "y", transB=1)]
+    return save(path, nodes, weights, {"x": ((1, 2000), 1)}), weights
+
+
+def test_a_large_file_is_not_read_for_its_shapes(tmp_path: Path) -> None:
+    """Peak memory stays far below the file's 10 MB; the weights are right when they are asked for."""
+    path, weights = large_file(tmp_path / "large.onnx")
+    import_onnx(path)  # imports and caches first
+    tracemalloc.start()
+    graph = import_onnx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 10e6
+    assert peak < 1e6
+    values = [graph.parameters[item.parameters["weight"]].values for item in graph]
+    np.testing.assert_array_equal(values[0], weights["w"])
+    np.testing.assert_array_equal(values[1], weights["v"])
+    x = random(1, 2000)
+    (wanted,) = run(path.read_bytes(), {"x": x})
+    (again,) = run(export_onnx(graph, dynamic_batch=False), {"x": x})
+    np.testing.assert_allclose(again, wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_a_large_file_that_is_cut_off(kept: float, tmp_path: Path) -> None:
+    path, _ = large_file(tmp_path / "cut.onnx")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(PicojouleError) as error:
+        import_onnx(path)
+    assert "\n" not in str(error.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3500), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_large_file_with_flipped_bytes(
+    tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]]
+) -> None:
+    """A small file read as a large one, damaged in lengths and keys: a network, or one line."""
+    path = tmp_path_factory.getbasetemp() / "flipped.onnx"
+    nodes = [node("Gemm", ["x", "w"], "h", transB=1), node("Gemm", ["h", "v"], "y", transB=1)]
+    save(path, nodes, {"w": random(20, 30), "v": random(10, 20)}, {"x": ((1, 30), 1)})
+    content = bytearray(path.read_bytes())
+    for place, value in flips:
+        content[place % len(content)] = value
+    path.write_bytes(bytes(content))
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(PicojouleError):
+        patch.setattr(onnx_file, "WHOLE_BYTES", 100)
+        patch.setattr(onnx_slim, "LARGE_BYTES", 100)
+        graph = import_onnx(path)
+        assert all(parameter.shape for parameter in graph.parameters.values())
+
+
+def test_data_measures_activation_densities(tmp_path: Path) -> None:
+    """ReLU of symmetric inputs leaves about a half; the answer says that it was measured."""
+    weights = {"w": random(40, 64), "v": random(10, 40)}
+    nodes = [node("Gemm", ["x", "w"], "h", transB=1), node("Relu", ["h"], "r"), node("Gemm", ["r", "v"], "y", transB=1)]
+    path = save(tmp_path / "net.onnx", nodes, weights, {"x": (("n", 64), 1)})
+    inputs = random(200, 64)
+    np.savez(tmp_path / "data.npz", x=inputs)
+    model = with_measured_activations(load_model(str(path)), str(tmp_path / "data.npz"))
+    hidden = np.maximum(inputs @ weights["w"].T, 0)
+    assert model.activation_density["n_y"] == pytest.approx(np.count_nonzero(hidden) / hidden.size, abs=1e-3)
+    assert picojoule.estimate(model, "eie").workload.activation_basis == "measured on 200 inputs"
+
+
+def test_published_activation_densities() -> None:
+    """EIE's Table III for the layers it measured; assumed elsewhere, and both are said."""
+    workload = picojoule.estimate("alexnet", "eie").workload
+    assert workload.input_density[workload.names.index("fc7")] == 0.353
+    assert "assumed 1.0" in workload.activation_basis
+    assert "EIE, Table III" in workload.activation_basis

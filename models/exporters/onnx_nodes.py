@@ -90,7 +90,6 @@ def _local_response(node: Node, _axes: int) -> Attributes:
 DIRECT: Mapping[str, tuple[str, Callable[[Node, int], Attributes], tuple[str, ...]]] = {
     "conv": ("Conv", _conv, ("weight", "bias")),
     "conv_transpose": ("ConvTranspose", _conv_transpose, ("weight", "bias")),
-    "matmul": ("MatMul", _kept(), ()),
     "einsum": ("Einsum", _kept("equation"), ()),
     "max_pool": ("MaxPool", _pool_window, ()),
     "average_pool": ("AveragePool", _average_pool, ()),
@@ -103,7 +102,6 @@ DIRECT: Mapping[str, tuple[str, Callable[[Node, int], Attributes], tuple[str, ..
     "hard_sigmoid": ("HardSigmoid", lambda n, _: {"alpha": n.attributes.get("alpha", 1 / 6), "beta": 0.5}, ()),
     "hard_swish": ("HardSwish", _kept(), ()),
     "gelu": ("Gelu", _kept("approximate"), ()),
-    "softmax": ("Softmax", lambda n, _: {"axis": n.attributes.get("axis", -1)}, ()),
     "identity": ("Identity", _kept(), ()),
     "flatten": ("Flatten", lambda _n, _: {"axis": 1}, ()),
     "transpose": ("Transpose", _kept("perm"), ()),
@@ -147,6 +145,27 @@ def _gemm(writer: Writer, node: Node) -> None:
     writer.emit("MatMul", [node.inputs[0], turned], product, f"{node.name}.product")
     if len(parameters) == 2:
         writer.emit("Add", [product, parameters[1]], node.output, node.name)
+
+
+def _matmul(writer: Writer, node: Node) -> None:
+    """A product of two activations, times the number `scale` where it has one."""
+    scale = node.attributes.get("scale", 1)
+    if scale == 1:
+        writer.emit("MatMul", node.inputs, node.output, node.name)
+        return
+    product = writer.emit("MatMul", node.inputs, f"{node.name}.product", f"{node.name}.product")
+    writer.emit("Mul", [product, writer.constant(node, "scale", scale, np.float32)], node.output, node.name)
+
+
+def _softmax(writer: Writer, node: Node) -> None:
+    """`causal`: row i of the last two axes sees the columns up to i, counted from the last row and column."""
+    source = node.inputs[0]
+    if node.attributes.get("causal"):
+        rows, columns = writer.graph.tensors[source].shape[-2:]
+        mask = np.triu(np.full((rows, columns), -np.inf, np.float32), 1 + columns - rows)
+        writer.constants[f"causal_{rows}x{columns}"] = mask  # one for all layers
+        source = writer.emit("Add", [source, f"causal_{rows}x{columns}"], f"{node.name}.seen", f"{node.name}.seen")
+    writer.emit("Softmax", [source], node.output, node.name, axis=node.attributes.get("axis", -1))
 
 
 def _clip(writer: Writer, node: Node) -> None:
@@ -285,6 +304,7 @@ EMITTERS: Mapping[str, Callable[[Writer, Node], None]] = {
     "clip": _clip,
     "gather": _gather,
     "gemm": _gemm,
+    "matmul": _matmul,
     "move": _move,
     "pad": _pad,
     "recurrent": _recurrent,
@@ -293,6 +313,7 @@ EMITTERS: Mapping[str, Callable[[Writer, Node], None]] = {
     "reshape": _reshape,
     "resize": _resize,
     "slice": _slice,
+    "softmax": _softmax,
     "swish": _swish,
     "unary": _function,
 }

@@ -19,6 +19,7 @@ from .onnx_file import ELEMENT_LIMIT, FileTensors, as_text, read_onnx
 from .onnx_fold import FOLDERS, fold
 from .onnx_layers import OPERATORS
 from .onnx_opaque import is_opaque, place_opaque
+from .onnx_slim import RawPart
 
 if TYPE_CHECKING:
     import onnx
@@ -55,14 +56,16 @@ def import_onnx(
     """
     file = Path(path)
     try:
-        return _graph(read_onnx(file), file, shapes or {}, warn)
+        model, parts = read_onnx(file)
+        return _graph(model, parts, file, shapes or {}, warn)
     except UnicodeDecodeError:
         raise FileFormatError(str(file), "a name that is not text", "an ONNX file", "export it again") from None
 
 
 def _graph(
-    model: onnx.ModelProto, file: Path, shapes: Mapping[str, tuple[int, ...]], warn: Callable[[str], None]
-) -> Graph:
+    model: onnx.ModelProto, parts: Mapping[str, RawPart], file: Path, shapes: Mapping[str, tuple[int, ...]],
+    warn: Callable[[str], None],
+) -> Graph:  # fmt: skip
     proto = model.graph
     if proto.sparse_initializer:
         raise GraphError(str(file), "sparse initializers", "dense ones", "export with dense weights")
@@ -73,7 +76,7 @@ def _graph(
     ordered = _ordered(calls, file.name)
     readers = Counter(name for call in calls for name in call.inputs)
     readers.update(outputs)
-    draft = Draft(file.stem, FileTensors(str(file), file.parent), readers, initializers)
+    draft = Draft(file.stem, FileTensors(str(file), file.parent, parts), readers, initializers)
     draft.tensors.update(_input_specs(inputs, shapes, file.name, warn))
     for call in ordered:
         _check_new(draft, call)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import FileFormatError, GraphError
 from ..files import read_bytes
 from ..graph import Parameter
+from .onnx_slim import RawPart, slim_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 FILE_LIMIT_BYTES = 2**31  # protobuf's own limit
+WHOLE_BYTES = 1 << 22  # a file up to this size is read at once
 NODE_LIMIT = 200_000
 ELEMENT_LIMIT = 2**40  # of a tensor that is never allocated
 STORED_LIMIT = 2**32  # of a constant tensor
@@ -115,9 +117,15 @@ def as_text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8")
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """The parsed file. Raises InputError for no file, a folder or a huge file, FileFormatError for the rest."""
-    return parse_onnx(read_bytes(path, limit_bytes=FILE_LIMIT_BYTES, what="an ONNX file"), str(path))
+def read_onnx(path: Path) -> tuple[onnx.ModelProto, dict[str, RawPart]]:
+    """The parsed file, and where in it lies the raw data of large initializers, which is not read.
+
+    Raises InputError for no file, a folder or a huge file, FileFormatError for the rest.
+    """
+    if path.is_file() and WHOLE_BYTES < path.stat().st_size <= FILE_LIMIT_BYTES:
+        content, parts = slim_bytes(path)
+        return parse_onnx(content, str(path)), parts
+    return parse_onnx(read_bytes(path, limit_bytes=FILE_LIMIT_BYTES, what="an ONNX file"), str(path)), {}
 
 
 def parse_onnx(content: bytes, where: str) -> onnx.ModelProto:
@@ -140,9 +148,10 @@ def parse_onnx(content: bytes, where: str) -> onnx.ModelProto:
 class FileTensors:
     """Makes Constants of TensorProtos; external data is looked for under `folder` and nowhere else."""
 
-    def __init__(self, where: str, folder: Path) -> None:
+    def __init__(self, where: str, folder: Path, parts: Mapping[str, RawPart] | None = None) -> None:
         self.where = where
         self.folder = folder
+        self.parts = parts or {}
 
     def constant(self, proto: onnx.TensorProto, name: str = "") -> Constant:
         """Raises FileFormatError where sizes, type and stored bytes disagree."""
@@ -166,6 +175,11 @@ class FileTensors:
         self, proto: onnx.TensorProto, name: str, shape: tuple[int, ...], kind: _Type
     ) -> Callable[[], NDArray[Any]]:
         elements, itemsize = prod(shape), np.dtype(kind.stored).itemsize
+        part = self.parts.get(as_text(proto.name))
+        if part is not None:
+            if part.length != elements * itemsize:
+                raise self._wrong(name, f"{part.length} bytes", f"{elements * itemsize} for shape {shape}")
+            return lambda: self._read_part(name, Path(self.where), part.offset, part.length, kind)
         if proto.HasField("raw_data"):
             stored = len(proto.raw_data)
             if stored != elements * itemsize:
@@ -189,18 +203,18 @@ class FileTensors:
         if stored < offset + length:
             raise self._wrong(name, f"{stored} bytes in {file.name}", f"at least {offset + length}")
 
-        def read() -> NDArray[Any]:
-            try:
-                with file.open("rb") as stream:
-                    stream.seek(offset)
-                    content = stream.read(length)
-            except OSError as error:
-                raise self._wrong(name, error.strerror or "an error", f"to read {file.name}") from error
-            if len(content) != length:
-                raise self._wrong(name, f"{len(content)} bytes in {file.name}", f"{length}")
-            return np.frombuffer(content, kind.stored)
+        return lambda: self._read_part(name, file, offset, length, kind)
 
-        return read
+    def _read_part(self, name: str, file: Path, offset: int, length: int, kind: _Type) -> NDArray[Any]:
+        try:
+            with file.open("rb") as stream:
+                stream.seek(offset)
+                content = stream.read(length)
+        except OSError as error:
+            raise self._wrong(name, error.strerror or "an error", f"to read {file.name}") from error
+        if len(content) != length:
+            raise self._wrong(name, f"{len(content)} bytes in {file.name}", f"{length}")
+        return np.frombuffer(content, kind.stored)
 
     def _stored_bytes(self, name: str, file: Path) -> int:
         """Size of a regular file."""

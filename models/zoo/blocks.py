@@ -19,12 +19,13 @@ def divisible(channels: float, by: int = 8) -> int:
 
 def conv_norm(
     net: GraphBuilder, name: str, channels: int, kernel: int | tuple[int, int] = 1, *, stride: int = 1, groups: int = 1,
-    act: str | None = "relu", pad: int | tuple[int, int, int, int] | None = None, source: str | None = None,
+    act: str | None = "relu", pad: int | tuple[int, int, int, int] | str | None = None, bias: bool = False,
+    source: str | None = None,
 ) -> str:  # fmt: skip
-    """Convolution without bias, batch normalization, activation; padded to keep its size at stride 1."""
+    """Convolution, batch normalization, activation; padded to keep its size at stride 1 where `pad` is None."""
     side = (kernel if isinstance(kernel, int) else max(kernel)) // 2
     net.conv(f"{name}.conv", channels, kernel, stride=stride, pad=side if pad is None else pad, groups=groups,
-             bias=False, source=source)  # fmt: skip
+             bias=bias, source=source)  # fmt: skip
     out = net.norm(f"{name}.norm")
     return net.add(act, f"{name}.{act}") if act else out
 
@@ -42,13 +43,14 @@ def squeeze_excite(net: GraphBuilder, name: str, squeezed: int, *, act: str = "r
 
 def inverted_residual(
     net: GraphBuilder, name: str, out: int, *, expanded: int, kernel: int = 3, stride: int = 1, act: str = "relu6",
-    squeezed: int = 0, se_act: str = "relu", gate: str = "sigmoid",
+    squeezed: int = 0, se_act: str = "relu", gate: str = "sigmoid", pad: str | None = None,
 ) -> str:  # fmt: skip
     """Expand, depthwise, (squeeze and excite,) project; a shortcut where the shape stays (Sandler et al., 2018)."""
     source = net.last
     if expanded != net.shape()[1]:
         conv_norm(net, f"{name}.expand", expanded, act=act)
-    conv_norm(net, f"{name}.depthwise", expanded, kernel, stride=stride, groups=expanded, act=act)
+    conv_norm(net, f"{name}.depthwise", expanded, kernel, stride=stride, groups=expanded, act=act,
+              pad=pad)  # fmt: skip
     if squeezed:
         squeeze_excite(net, f"{name}.se", squeezed, act=se_act, gate=gate)
     projected = conv_norm(net, f"{name}.project", out, act=None)

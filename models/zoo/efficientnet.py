@@ -23,15 +23,16 @@ SCALES = {
 LITE_SCALES = {0: (1.0, 1.0, 224), 1: (1.0, 1.1, 240), 2: (1.1, 1.2, 260), 3: (1.2, 1.4, 280), 4: (1.4, 1.8, 300)}
 
 
-def efficientnet(variant: int) -> Graph:
+def efficientnet(variant: int, resolution: int | None = None) -> Graph:
     """B0 to B7: compound scaling of width, depth and resolution; swish, squeeze and excitation.
 
-    The published resolutions; torchvision's weights for B1 to B7 were evaluated at slightly others.
+    `resolution` is the paper's by default; torchvision's weights of B2 were evaluated at 288 pixels, not 260.
 
     >>> efficientnet(0).parameter_count
     5288548
     """
-    width, depth, resolution = SCALES[variant]
+    width, depth, pixels = SCALES[variant]
+    resolution = resolution or pixels
     net = GraphBuilder(f"efficientnet-b{variant}", (1, 3, resolution, resolution))
     conv_norm(net, "stem", divisible(32 * width), 3, stride=2, act="swish")
     for stage, (expansion, kernel, stride, channels, repeats) in enumerate(STAGES, 1):
@@ -48,16 +49,16 @@ def efficientnet(variant: int) -> Graph:
 
 
 def efficientnet_lite(variant: int) -> Graph:
-    """Lite0 to Lite4: relu6, no squeeze and excitation, stem and head of fixed width and depth."""
+    """Lite0 to Lite4: relu6, no squeeze and excitation, stem and head of fixed size, TensorFlow's padding."""
     width, depth, resolution = LITE_SCALES[variant]
     net = GraphBuilder(f"efficientnet-lite{variant}", (1, 3, resolution, resolution))
-    conv_norm(net, "stem", 32, 3, stride=2, act="relu6")
+    conv_norm(net, "stem", 32, 3, stride=2, act="relu6", pad="same")
     for stage, (expansion, kernel, stride, channels, repeats) in enumerate(STAGES, 1):
         fixed = stage in (1, len(STAGES))
         for place in range(repeats if fixed else ceil(repeats * depth)):
             expanded = expansion * net.shape()[1]
             inverted_residual(net, f"stage{stage}.{place + 1}", divisible(channels * width), expanded=expanded,
-                              kernel=kernel, stride=stride if place == 0 else 1)  # fmt: skip
+                              kernel=kernel, stride=stride if place == 0 else 1, pad="same")  # fmt: skip
     conv_norm(net, "head", 1280, act="relu6")
     classifier(net, 1000)
     return net.build()

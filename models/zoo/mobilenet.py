@@ -32,19 +32,24 @@ def _name(version: str, width: float, resolution: int) -> str:
     return plain if (width, resolution) == (1.0, 224) else f"{plain}-{width}-{resolution}"
 
 
-def mobilenet_v1(width: float = 1.0, resolution: int = 224, *, classes: int = 1000, name: str = "") -> Graph:
-    """Depthwise separable convolutions; `width` scales every layer's channels.
+def mobilenet_v1(
+    width: float = 1.0, resolution: int = 224, *, classes: int = 1000, name: str = "", bias: bool = False,
+    softmax: bool = False,
+) -> Graph:  # fmt: skip
+    """Depthwise separable convolutions, padded as TensorFlow does; `width` scales every layer's channels.
 
     >>> mobilenet_v1().parameter_count
     4231976
     """
     net = GraphBuilder(name or _name("v1", width, resolution), (1, 3, resolution, resolution))
-    conv_norm(net, "stem", max(8, int(32 * width)), 3, stride=2)
+    conv_norm(net, "stem", max(8, int(32 * width)), 3, stride=2, pad="same", bias=bias)
     for place, (channels, stride) in enumerate(V1, 1):
         before = net.shape()[1]
-        conv_norm(net, f"block{place}.depthwise", before, 3, stride=stride, groups=before)
-        conv_norm(net, f"block{place}.pointwise", max(8, int(channels * width)))
+        conv_norm(net, f"block{place}.depthwise", before, 3, stride=stride, groups=before, pad="same", bias=bias)
+        conv_norm(net, f"block{place}.pointwise", max(8, int(channels * width)), bias=bias)
     classifier(net, classes)
+    if softmax:
+        net.add("softmax", "softmax")
     return net.build()
 
 

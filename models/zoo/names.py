@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 from ..errors import InputError
 from ..graph import Graph
@@ -26,9 +27,17 @@ from .tiny import (
 )
 from .transformers import bert_base, decoder, vit_b_16
 
-__all__ = ["NETWORKS", "Network", "build_network", "network_names"]
+__all__ = ["EIE_ACTIVATIONS", "NETWORKS", "Network", "build_network", "network_names"]
 
 CONTEXT_LIMIT = 1 << 17
+
+
+# EIE, ISCA 2016, Table III: fractions of non-zero inputs of the layers that its benchmarks are.
+EIE_ACTIVATIONS: Mapping[str, Mapping[str, float]] = {
+    "alexnet": {"fc6": 0.351, "fc7": 0.353, "fc8": 0.375},
+    "vgg-16": {"fc6": 0.183, "fc7": 0.375, "fc8": 0.411},
+    **{name: {name: 1.0} for name in NEURALTALK},
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,6 @@ def _imagenet() -> list[Network]:
         ("alexnet-torchvision", alexnet_torchvision, "torchvision; Krizhevsky, 2014"),
         ("googlenet", googlenet, "Szegedy et al., CVPR 2015, Table 1; torchvision"),
         ("densenet-121", densenet_121, "Huang et al., CVPR 2017, Table 1"),
-        ("shufflenet-v1-g3-0.5", partial(shufflenet_v1, 3, 0.5), "Zhang et al., CVPR 2018, Table 1"),
         ("vit-b-16", vit_b_16, "Dosovitskiy et al., ICLR 2021, Table 1"),
     ]
     rows += [(f"vgg-{d}", partial(vgg, d), "Simonyan and Zisserman, ICLR 2015, Table 1") for d in (11, 13, 16, 19)]
@@ -69,6 +77,9 @@ def _imagenet() -> list[Network]:
     for groups in V1_CHANNELS:
         name = "shufflenet-v1" if groups == 3 else f"shufflenet-v1-g{groups}-1"
         rows.append((name, partial(shufflenet_v1, groups), "Zhang et al., CVPR 2018, Table 1"))
+    for groups, width in product((3, 8), (0.5, 1.5, 2.0)):
+        name = f"shufflenet-v1-g{groups}-{width:g}"
+        rows.append((name, partial(shufflenet_v1, groups, width), "Zhang et al., CVPR 2018, Table 1"))
     for width in (0.25, 0.5, 0.75, 1.0):
         for size in (128, 160, 192, 224):
             name = "mobilenet-v1" if (width, size) == (1.0, 224) else f"mobilenet-v1-{width}-{size}"

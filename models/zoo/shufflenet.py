@@ -10,6 +10,7 @@ __all__ = ["shufflenet_v1", "shufflenet_v2"]
 
 # V1, Table 1: channels of stage 2 by groups; they double twice. Blocks per stage after the first.
 V1_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+V1_STEMS = {0.5: 12, 1.0: 24, 1.5: 24, 2.0: 48}  # before rounding up to a multiple of the groups
 REPEATS = (3, 7, 3)
 # V2, Table 5: channels of stages 2, 3, 4 and of the last convolution.
 V2_CHANNELS = {
@@ -24,7 +25,8 @@ def _unit_v1(net: GraphBuilder, name: str, out: int, groups: int, stride: int, f
     """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1; added, or beside a pooled shortcut at stride 2."""
     source, main = net.last, out - net.shape()[1] if stride == 2 else out
     conv_norm(net, f"{name}.1", out // 4, groups=1 if first else groups)
-    net.add("channel_shuffle", f"{name}.shuffle", groups=1 if first else groups)
+    if groups > 1:
+        net.add("channel_shuffle", f"{name}.shuffle", groups=groups)
     conv_norm(net, f"{name}.2", out // 4, 3, stride=stride, groups=out // 4, act=None)
     last = conv_norm(net, f"{name}.3", main, groups=groups, act=None)
     if stride == 2:
@@ -36,10 +38,14 @@ def _unit_v1(net: GraphBuilder, name: str, out: int, groups: int, stride: int, f
 
 
 def shufflenet_v1(groups: int = 3, width: float = 1.0) -> Graph:
-    """ShuffleNet V1 at `width` times Table 1's channels for `groups`."""
+    """ShuffleNet V1 at `width` (0.5, 1, 1.5 or 2) times Table 1's channels for `groups`.
+
+    >>> round(shufflenet_v1(8, 0.5).parameter_count / 1e6, 1)
+    1.0
+    """
     suffix = "" if (groups, width) == (3, 1.0) else f"-g{groups}-{width:g}"
     net = GraphBuilder(f"shufflenet-v1{suffix}", (1, 3, 224, 224))
-    conv_norm(net, "stem", 24, 3, stride=2)
+    conv_norm(net, "stem", -(-V1_STEMS[width] // groups) * groups, 3, stride=2)
     net.max_pool("stem.pool", 3, 2, pad=1)
     for stage, repeats in enumerate(REPEATS):
         out = int(V1_CHANNELS[groups] * width) * 2**stage

@@ -26,7 +26,7 @@ def anomaly_detection() -> Graph:
 def keyword_spotting() -> Graph:
     """kws: DS-CNN on 49 x 10 features, four depthwise separable blocks of 64, 12 words (Zhang et al., 2017)."""
     net = GraphBuilder("mlperf-tiny-kws", (1, 1, 49, 10))
-    net.conv("stem.conv", 64, (10, 4), stride=2, pad=(4, 1, 5, 1))
+    net.conv("stem.conv", 64, (10, 4), stride=2, pad="same")
     net.norm("stem.norm")
     net.relu("stem.relu")
     for place in range(1, 5):
@@ -42,8 +42,8 @@ def keyword_spotting() -> Graph:
 
 
 def visual_wake_words() -> Graph:
-    """vww: MobileNetV1 at width 0.25 on 96 x 96 pixels, person or not."""
-    return mobilenet_v1(0.25, 96, classes=2, name="mlperf-tiny-vww")
+    """vww: MobileNetV1 at width 0.25 on 96 x 96 pixels, person or not; its convolutions keep their biases."""
+    return mobilenet_v1(0.25, 96, classes=2, name="mlperf-tiny-vww", bias=True, softmax=True)
 
 
 def image_classification() -> Graph:
@@ -51,9 +51,7 @@ def image_classification() -> Graph:
     net = GraphBuilder("mlperf-tiny-ic", (1, 3, 32, 32))
 
     def conv(name: str, channels: int, kernel: int, stride: int = 1, source: str | None = None) -> None:
-        # SAME padding of TensorFlow: at stride 2 the odd row goes to the end
-        pad = (0, 0, 1, 1) if kernel == 3 and stride == 2 else kernel // 2
-        net.conv(f"{name}.conv", channels, kernel, stride=stride, pad=pad, source=source)
+        net.conv(f"{name}.conv", channels, kernel, stride=stride, pad="same", source=source)
 
     conv("stem", 16, 3)
     net.norm("stem.norm")
@@ -82,5 +80,3 @@ def neuraltalk(name: str) -> Graph:
     net = GraphBuilder(name, (1, inputs))
     net.gemm(name, outputs, bias=False)
     return net.build()
-
-

@@ -53,7 +53,12 @@ def count(number: float) -> str:
 def _headline(cost: Cost) -> list[str]:
     totals, w = cost.totals, cost.workload
     lines = [f"{w.model} on {cost.target.title}, batch {w.batch}"]
+    left = len(w) - len(cost.unmodelled)
+    if left == 0:
+        return [*lines, f"  NOTHING MODELLED: none of its {len(w)} layers runs here, so nothing is known of its cost"]
     parts = [f"energy {energy(totals['energy_pj'])}", f"latency {latency(totals['latency_s'])}"]
+    if cost.partial:
+        parts[0] = f"PARTIAL, {left} of {len(w)} layers: {parts[0]}"
     if w.batch > 1:
         parts.append(f"per inference {energy(totals['energy_pj_per_inference'])}")
         parts.append(latency(totals["latency_s_per_inference"]))
@@ -81,7 +86,8 @@ def estimate_text(cost: Cost) -> str:
         f"peak activations {size(totals['peak_activation_bytes'])}"
     )
     parts = {name: float(value.sum()) for name, value in cost.energy_by_component_pj().items()}
-    lines.append("  " + ", ".join(f"{name} {energy(value)}" for name, value in parts.items() if value))
+    if any(parts.values()):
+        lines.append("  " + ", ".join(f"{name} {energy(value)}" for name, value in parts.items() if value))
     rows = []
     for row in cost.layer_rows():
         if row["modelled"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,3 +195,12 @@ def test_explain_terms_sum_to_the_estimate(capsys):
     constants = [q for term in document["terms"] for q in term["inputs"] if q["status"]]
     assert constants
     assert all(q["source"] for q in constants)
+
+
+def test_what_is_left_out_is_said_first(run_python: Callable[..., Any]) -> None:
+    """No layer of SqueezeNet runs on the CPU target: no 0 J; of LeNet-5 on EIE two of six layers do."""
+    nothing = run_python("-m", "picojoule", "estimate", "squeezenet-1.1", "--target", "core-i7-5930k")
+    assert "NOTHING MODELLED" in nothing.stdout
+    assert "0 J" not in nothing.stdout.split("layer ")[0]
+    some = run_python("-m", "picojoule", "estimate", "lenet-5@deep-compression", "--target", "eie")
+    assert "PARTIAL, 2 of 6 layers" in some.stdout

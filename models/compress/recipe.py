@@ -42,6 +42,9 @@ Bits = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Epochs = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Decay = Annotated[float, msgspec.Meta(ge=0, le=10)]
+METHOD_PATTERN = r"^(magnitude|random|[1-9]\d?:[1-9]\d?|block[1-9]\d{0,2}x[1-9]\d{0,2})$"
+PruneMethodName = Annotated[str, msgspec.Meta(pattern=METHOD_PATTERN)]
+RateWeight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
 LearningRate = Annotated[float, msgspec.Meta(gt=0, le=10)]
 
 
@@ -73,13 +76,16 @@ class TrainStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class PruneStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Pruning by magnitude: density falls from 1 to `density` over `gradual_epochs` (cubic), every
-    `steps_between_masks` steps, then the rest is trained for `retraining_epochs` under the last masks."""
+    """Pruning by `method`: magnitude, random, N:M such as "2:4", or blockRxC such as "block4x4".
+
+    Density falls from 1 to `density` over `gradual_epochs` (cubic), every `steps_between_masks` steps; then the rest is
+    trained for `retraining_epochs` under the last masks.
+    """
 
     density: dict[str, Fraction]
     gradual_epochs: Epochs
     retraining_epochs: Epochs
-    method: Literal["magnitude"] = "magnitude"
+    method: PruneMethodName = "magnitude"
     schedule_density: Literal["cubic"] = "cubic"
     steps_between_masks: Positive = 100
     weight_decay: Decay = 0.0
@@ -90,11 +96,15 @@ class PruneStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ShareStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Weight sharing: k-means with 2^bits - 1 shared values, fine-tuned for `epochs` (0: not)."""
+    """Weight sharing: at most 2^bits - 1 shared values by `method`, fine-tuned for `epochs` (0: not).
+
+    `rate_weight` is the entropy method's: coded bits against squared error (0.02 where it is not given).
+    """
 
     bits: dict[str, Bits]
     epochs: Epochs
-    method: Literal["kmeans"] = "kmeans"
+    method: Literal["kmeans", "exact", "uniform", "entropy"] = "kmeans"
+    rate_weight: RateWeight | msgspec.UnsetType = msgspec.UNSET
     init: Literal["linear", "density", "random"] = "linear"
     iterations: Positive = 200
 

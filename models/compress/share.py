@@ -18,14 +18,17 @@ from ..errors import InputError
 from ..graph import Graph
 from ..model import CodedTensor, Model
 from .prune import by_layer, check_finite, known_values, magnitude_mask, weight_names
+from .scalar import entropy_constrained_1d, exact_kmeans_1d, uniform_levels
 
 __all__ = [
-    "INITS", "Init", "compress_without_training", "initial_centroids", "kmeans_1d", "share_weights",
-    "squared_error",
+    "INITS", "METHODS", "Init", "Method", "compress_without_training", "initial_centroids", "kmeans_1d",
+    "share_weights", "squared_error",
 ]  # fmt: skip
 
 Init = Literal["linear", "density", "random"]
 INITS: tuple[Init, ...] = ("linear", "density", "random")
+Method = Literal["kmeans", "exact", "uniform", "entropy"]
+METHODS: tuple[Method, ...] = ("kmeans", "exact", "uniform", "entropy")
 HISTOGRAM_ABOVE = 4_000_000  # values; beyond, k-means sees their histogram
 HISTOGRAM_BINS = 65_536
 
@@ -125,14 +128,30 @@ def _nearest(values: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDA
     return np.searchsorted((wide[1:] + wide[:-1]) / 2, values, side="left")
 
 
+def _centroids(
+    remaining: NDArray[np.float32], bits: int, method: Method, init: Init, iterations: int, seed: int,
+    rate_weight: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """At most 2^bits - 1 shared values by one of METHODS."""
+    most = 2**bits - 1
+    if method == "exact":
+        return exact_kmeans_1d(remaining, most)
+    if method == "uniform":
+        return uniform_levels(remaining, bits)
+    start = kmeans_1d(remaining, most, init=init, iterations=iterations, seed=seed)
+    return start if method == "kmeans" else entropy_constrained_1d(remaining, most, rate_weight, start)
+
+
 def share_weights(
     values: ArrayLike, bits: int, *, init: Init = "linear", iterations: int = 200, seed: int = 0,
-    encoding: str = "relative5+huffman", where: str = "weights",
+    encoding: str = "relative5+huffman", where: str = "weights", method: Method = "kmeans", rate_weight: float = 0.02,
 ) -> CodedTensor:  # fmt: skip
     """Replace the nonzero `values` by at most 2^bits - 1 shared ones; zeros keep code 0.
 
-    The codebook is ascending behind its leading 0, and holds used values only. Raises InputError
-    (`where` names the tensor) for bits outside 1..16 or a value that is not finite.
+    `method`: "kmeans" (Lloyd from `init`), "exact" (its global optimum), "uniform" (a symmetric grid; what rounds to 0
+    is pruned) or "entropy" (`rate_weight` trades error against coded bits). The codebook is ascending behind its
+    leading 0, and holds used values only. Raises InputError (`where` names the tensor) for bits outside 1..16 or a
+    value that is not finite.
 
     >>> share_weights([[0.0, 1.0], [1.5, -2.0]], 2).codebook.tolist()
     [0.0, -2.0, 1.0, 1.5]
@@ -148,7 +167,9 @@ def share_weights(
     if len(place[0]) == 0:
         return CodedTensor(codes, np.zeros(1, np.float32), bits, encoding)
     remaining = array[place]
-    centroids = kmeans_1d(remaining, 2**bits - 1, init=init, iterations=iterations, seed=seed)
+    if method not in METHODS:
+        raise InputError("share.method", method, f"one of {', '.join(METHODS)}")
+    centroids = _centroids(remaining, bits, method, init, iterations, seed, rate_weight)
     shared = np.unique(centroids.astype(np.float32))
     nearest = _nearest(remaining, shared)
     # a centroid of exactly 0 is code 0; values that none is nearest to, after rounding, are dropped

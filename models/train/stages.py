@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
@@ -15,8 +18,9 @@ from numpy.typing import NDArray
 
 from ..compress.checkpoint import Checkpoint
 from ..compress.dataset import Data
+from ..compress.masks import prune_mask
 from ..compress.progress import Progress
-from ..compress.prune import by_layer, cubic_density, magnitude_mask, weight_names
+from ..compress.prune import by_layer, cubic_density, weight_names
 from ..compress.recipe import Optimisation, PruneStage, Recipe, ShareStage, TrainStage
 from ..data.mnist import Split
 from ..errors import RecipeError
@@ -98,8 +102,12 @@ def _run_stage(run: Run, number: int, resumed: Checkpoint | None) -> None:
     if stage == "prune" and "validation_dense" not in run.errors_pct:
         _measure(run, "dense")
     if stage == "share" and resumed is None:
-        kmeans = {"init": settings.init, "iterations": settings.iterations, "seed": run.seed}  # type: ignore[union-attr]
-        run.state.share(run.graph, by_layer(run.graph, settings.bits), **kmeans)  # type: ignore[union-attr]
+        assert isinstance(settings, ShareStage)
+        kmeans: dict[str, Any] = {"init": settings.init, "iterations": settings.iterations, "seed": run.seed}
+        kmeans["method"] = settings.method
+        if settings.rate_weight is not msgspec.UNSET:
+            kmeans["rate_weight"] = settings.rate_weight
+        run.state.share(run.graph, by_layer(run.graph, settings.bits), **kmeans)
         _measure(run, "shared")
     tensors = run.state.trained()
     optimizer = make_optimizer(tensors, settings)
@@ -173,7 +181,8 @@ def _update_masks(run: Run, step: int, steps: int) -> None:
     final = by_layer(run.graph, run.recipe.prune.density)
     for layer, name in weight_names(run.graph).items():
         density = cubic_density(final[layer], step, steps)
-        mask = magnitude_mask(run.state.values(name), density, where=f"tensor {name}")
+        seed = _draw(run.seed, STAGES.index("prune"), zlib.crc32(layer.encode()))
+        mask = prune_mask(run.state.values(name), density, run.recipe.prune.method, seed, f"tensor {name}")
         run.state.masks[name] = torch.from_numpy(mask.astype(np.float32))
     run.state.apply_masks()
 

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.errors import InputError
+from ..models.errors import GraphError, InputError
 from ..models.fusion import folded_biases, fused_nodes
 from ..models.graph import Graph, Node
 from ..models.memory import peak_activation_bits
@@ -228,6 +228,8 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
     fused = fused_nodes(model.graph)
     nodes = [node for node in model.graph if node.op not in VIEWS and node.name not in fused]
     folded = folded_biases(model.graph, fused)
+    if not nodes:
+        raise GraphError(f"network {model.graph.name}", "no layer that computes or moves anything", "at least one")
     rows = [_row(model, node, batch, overrides, place, folded.get(node.name, 0)) for place, node in enumerate(nodes)]
     columns: Mapping[str, list[float]] = {key: [row.numbers[key] for row in rows] for key in _NUMBERS}
     with_weights = [row for row in rows if row.weights is not None]

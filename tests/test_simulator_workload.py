@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from picojoule.models.build import GraphBuilder
-from picojoule.models.errors import InputError
+from picojoule.models.errors import GraphError, InputError
 from picojoule.models.load import load_model
 from picojoule.models.model import Model
 from picojoule.simulator.cost import Cost
@@ -202,3 +202,11 @@ def test_what_only_one_design_has_is_dropped_and_statistics_stay_statistics() ->
     assert (stacked.file_bytes, stacked.accuracy, stacked.basis) == (None, None, "statistical")
     assert stack_workloads([real, real]).storage_bits.shape == (3,)
     assert stacked.storage_bits.shape == (2, 3)
+
+
+def test_a_network_of_views_costs_nothing_and_is_refused() -> None:
+    """A flatten alone: nothing to cost, so one line instead of a total of zero."""
+    net = GraphBuilder("views", (1, 2, 3))
+    net.flatten("flat")
+    with pytest.raises(GraphError, match="no layer that computes"):
+        make_workload(Model("views", net.build()))

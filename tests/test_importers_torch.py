@@ -39,8 +39,9 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, **masks: Any) -> None:
         super().__init__()
+        self.masks = masks
         self.norm = nn.LayerNorm(16)
         self.qkv = nn.Linear(16, 48)
         self.out = nn.Linear(16, 16)
@@ -48,7 +49,7 @@ class Attention(nn.Module):
     def forward(self, x: Any) -> Any:
         n, t, c = x.shape
         q, k, v = (part.view(n, t, 4, 4).transpose(1, 2) for part in self.qkv(self.norm(x)).split(16, dim=-1))
-        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, **self.masks)
         return x + nn.functional.gelu(self.out(y.transpose(1, 2).reshape(n, t, c)))
 
 
@@ -87,6 +88,12 @@ def test_attention() -> None:
     """Per token 16 x 48 + 16 x 16; 4 heads of 6 x 6 x 4 products twice."""
     graph = compare(prepared(Attention()), 1, 6, 16)
     assert macs(graph) == 6 * (16 * 48 + 16 * 16) + 2 * 4 * 6 * 6 * 4
+
+
+def test_masked_attention() -> None:
+    """A causal mask, and a mask of floats that is added: both give what PyTorch gives."""
+    compare(prepared(Attention(is_causal=True)), 1, 6, 16)
+    compare(prepared(Attention(attn_mask=torch.linspace(-2, 2, 36).reshape(6, 6), scale=0.3)), 1, 6, 16)
 
 
 def test_a_sequential_in_training_mode_stays_in_it() -> None:

@@ -108,19 +108,25 @@ def _elementwise(draft: Draft, call: Any, op: str, attributes: Mapping[str, Attr
 
 
 def _attention(draft: Draft, call: Any) -> None:
-    """scaled_dot_product_attention: scores, scale, softmax, context; a mask would be one more addition."""
-    query, key, value = (draft.source(side) for side in call.args[:3])
+    """scaled_dot_product_attention: scores with their scale, a causal or an added mask, softmax, context."""
+    a = arguments(call, "query key value attn_mask dropout_p is_causal scale enable_gqa")
+    query, key, value = (draft.source(a[side]) for side in ("query", "key", "value"))
     rank = len(draft.tensors[key].shape)
     order = (*range(rank - 2), rank - 1, rank - 2)
     turned = draft.add(call, "transpose", [key], None, {"perm": order}, f"{call.name}.turned")
-    scores = draft.add(call, "matmul", [query, turned], None, None, f"{call.name}.scores")
-    scale = f"{call.name}.factor"
-    factor = call.kwargs.get("scale") or draft.tensors[query].shape[-1] ** -0.5
-    draft.parameters[scale] = Parameter((), 32, np.array(factor, np.float32))
-    scaled = draft.add(call, "multiply", [scores], {"operand": scale}, None, f"{call.name}.scaled")
-    if (len(call.args) > 3 and call.args[3] is not None) or call.kwargs.get("is_causal"):
-        raise GraphError(f"node {call.name}", "a masked attention", "one without a mask", "export without the mask")
-    weights = draft.add(call, "softmax", [scaled], None, {"axis": -1}, f"{call.name}.softmax")
+    scale = float(a["scale"] or draft.tensors[query].shape[-1] ** -0.5)
+    scores = draft.add(call, "matmul", [query, turned], None, {"scale": scale}, f"{call.name}.scores")
+    mask = a["attn_mask"]
+    if mask is not None:
+        if not str(getattr(mask.meta.get("val"), "dtype", "")).startswith("torch.float"):
+            raise GraphError(f"node {call.name}", "a mask that is not added", "a mask of floats", "pass 0 and -inf")
+        operand = {"operand": draft.bind(mask)} if draft.is_constant(mask) else {}
+        sources = [scores] if operand else [scores, draft.source(mask)]
+        scores = draft.add(call, "add", sources, operand, None, f"{call.name}.masked")
+    attributes: dict[str, AttributeValue] = {"axis": -1}
+    if a["is_causal"]:
+        attributes["causal"] = 1
+    weights = draft.add(call, "softmax", [scores], None, attributes, f"{call.name}.softmax")
     draft.add(call, "matmul", [weights, value])
 
 

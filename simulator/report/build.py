@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ...models.errors import InputError
@@ -181,7 +182,9 @@ def _memory_sections(
         rows = []
         for model in dict.fromkeys([*(twin for twin in twins if twin is not None), *models]):
             for memory, residency in (("DRAM", "cold"), ("SRAM", "warm")):
-                rows.append((memory, estimate(model, cost.target, batch=batch, energy=energy, residency=residency)))
+                found_cost = estimate(model, cost.target, batch=batch, energy=energy, residency=residency)
+                overflows = memory == "SRAM" and float(np.sum(found_cost.dram_bits)) > 0
+                rows.append(("DRAM, too big" if overflows else memory, found_cost))
         found.append(memory_section(rows))
     return found
 

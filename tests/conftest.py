@@ -12,12 +12,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run",
+]  # fmt: skip
 LEFT_OUT = pytest.StashKey[int]()
 Done = subprocess.CompletedProcess[str]
 
@@ -74,6 +81,17 @@ def browser_path() -> str:
     path = find_browser()
     assert path is not None, "mark the test with pytest.mark.browser"
     return path
+
+
+@pytest.fixture(scope="session")
+def browser(browser_path: str) -> Iterator[Browser]:
+    """A headless Chromium that looks nothing up by itself."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser_path, args=BROWSER_ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

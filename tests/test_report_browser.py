@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 import picojoule
 from picojoule.models.load import load_model
@@ -17,7 +17,6 @@ from picojoule.simulator.report.content import Chart
 from picojoule.simulator.target import target_names
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LENET = "lenet-300-100@deep-compression"
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 Opened = Callable[[str, int], Page]
@@ -53,14 +52,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, R
     for name, report in made.items():
         write_report(report, folder / f"{name}.html")
     return {name: (folder / f"{name}.html", report) for name, report in made.items()}
-
-
-@pytest.fixture(scope="module")
-def browser(browser_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

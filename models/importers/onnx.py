@@ -181,7 +181,7 @@ def _input_specs(
     return {name: _input_spec(name, value, shapes.get(name), file, warn) for name, value in specs}
 
 
-def _default_size(name: str, axis: int, rank: int, size: int | None) -> int | None:
+def _default_size(axis: int, rank: int, size: int | None) -> int | None:
     """A common size for an open axis: one image, 224 pixels a side, 128 tokens; None for a channel axis."""
     if size is not None or axis == 0:
         return size or 1
@@ -207,7 +207,7 @@ def _input_spec(
             raise InputError(f"--shape {name}", "x".join(map(str, given)), described)
         sizes = list(given)
     else:
-        filled = [_default_size(name, axis, len(sizes), size) for axis, size in enumerate(sizes)]
+        filled = [_default_size(axis, len(sizes), size) for axis, size in enumerate(sizes)]
         if None not in filled and filled[1:] != sizes[1:]:
             chosen = "x".join(map(str, filled))
             warn(f"input {name} has open dimensions {described}: taken as {chosen}; say --shape {name}={chosen}")

@@ -73,7 +73,7 @@ def _graph(package: Any, content: bytes, file: Path) -> Graph:
             kind = f"CUSTOM:{(code.CustomCode() or b'?').decode('utf-8', 'replace')}"
         _convert(draft, Call(kind, operator, place, draft))
     inputs = tuple(draft.name(int(index)) for index in network.InputsAsNumpy())
-    outputs = tuple(draft.named_output(int(index)) for index in network.OutputsAsNumpy())
+    outputs = tuple(draft.name(int(index)) for index in network.OutputsAsNumpy())
     return Graph(file.stem, inputs, outputs, tuple(draft.nodes), draft.tensors, draft.parameters)
 
 

@@ -83,9 +83,6 @@ class Draft:
             self._names[index] = text if text not in self._names.values() else f"{text}:{index}"
         return self._names[index]
 
-    def named_output(self, index: int) -> str:
-        return self.name(index)
-
     def raw_shape(self, index: int) -> tuple[int, ...]:
         """As in the file; an open size counts as 1."""
         tensor = self.tensor(index)

@@ -21,7 +21,7 @@ from ..workload import Overrides, Workload, make_workload
 from .accuracy import ErrorTable, Measured, binomial_interval, measure_errors
 from .designs import stack_workloads, stored_as
 from .pareto import OBJECTIVES, pareto
-from .store import check_folder, errors_path, write_exploration
+from .store import check_folder, errors_path, write_points
 from .study import BITS, DENSITIES, FORMATS, SHIPPED, Study
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def run_study(
         points = _add_test_errors(points, name, table, workers, progress)
     found = Exploration(study, points)
     if folder is not None:
-        write_exploration(folder, study, points)
+        write_points(folder, points)
     return found
 
 

@@ -15,7 +15,7 @@ from .study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_folder", "errors_path", "read_points", "read_stored_study", "write_exploration"]
+__all__ = ["check_folder", "errors_path", "read_points", "read_stored_study", "write_points"]
 
 POINTS, STUDY, ERRORS = "designs.parquet", "study.json", "errors.csv"
 POINTS_LIMIT_BYTES = 1 << 32
@@ -44,9 +44,8 @@ def errors_path(folder: Path) -> Path:
     return folder / ERRORS
 
 
-def write_exploration(folder: Path, study: Study, points: pd.DataFrame) -> None:
+def write_points(folder: Path, points: pd.DataFrame) -> None:
     """Write the designs; the same points give the same bytes."""
-    del study  # written when the folder was made, so that an interrupted run can be recognised
     content = io.BytesIO()
     points.to_parquet(content, index=False, compression="zstd")
     write_atomic(folder / POINTS, content.getvalue())

@@ -15,7 +15,7 @@ from .simulator.estimate import estimate, estimate_many
 from .simulator.explore import Exploration, best, explore
 from .simulator.ladder import size_ladder
 from .simulator.report import build_report, write_report
-from .simulator.target import target_names
+from .simulator.target import DEFAULT_TARGETS
 from .text import energy, latency, size, table
 
 __all__ = ["demo"]
@@ -45,7 +45,7 @@ def demo(arguments: argparse.Namespace) -> None:
     print("5. Bits x density x format x hardware: errors measured on 5,000 validation images, without retraining")
     found = explore(compressed.name)
     print(_trade_off(found) + "\n")
-    report = build_report(compressed, target_names(), exploration=found, command="picojoule demo")
+    report = build_report(compressed, list(DEFAULT_TARGETS), exploration=found, command="picojoule demo")
     write_report(report, arguments.output)
     print(f"6. The whole story: {arguments.output}")
     print("   In the browser: .venv/bin/picojoule dashboard")

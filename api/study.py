@@ -12,7 +12,7 @@ from . import __version__
 from .commands import parse_quantity, print_json
 from .files import StageBar, check_output
 from .models.errors import InputError
-from .simulator.target import target_names
+from .simulator.target import DEFAULT_TARGETS
 from .text import energy, latency, size, table
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def explore(arguments: argparse.Namespace) -> None:
 
 
 def _targets(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",")] if text else target_names()
+    return [name.strip() for name in text.split(",")] if text else list(DEFAULT_TARGETS)
 
 
 def front(arguments: argparse.Namespace) -> None:

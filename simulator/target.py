@@ -14,17 +14,18 @@ import tomllib
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from ..models.errors import TargetError
 from ..models.files import read_bytes
 from . import targets
+from .target_base import Constant, Count, Interval, Name, Struct, TargetBase
 from .target_rules import check_rules
 
 __all__ = [
+    "DEFAULT_TARGETS",
     "AccessEnergyTarget",
     "Constant",
     "EieTarget",
@@ -40,46 +41,11 @@ __all__ = [
     "target_template",
 ]
 
-Status = Literal["measured", "published", "derived", "assumed"]
-Positive = Annotated[float, Meta(gt=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
-Format = Annotated[str, Meta(pattern=r"^(dense|bitmask|csr|eie_csc4|relative([1-9]|1[0-6]))$")]
 TARGET_LIMIT_BYTES = 1 << 20
+DEFAULT_TARGETS = ("core-i7-5930k", "eie", "generic-45nm", "titan-x")  # of explore, report and demo
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Frozen, and refusing keys it does not know."""
-
-
-class Constant(_Struct, frozen=True, kw_only=True):
-    """One number with its origin; the unit is in the name of the field that holds it."""
-
-    value: Positive
-    source: str
-    status: Status
-    low: Positive | None = None
-    high: Positive | None = None
-    note: str = ""
-
-    def at(self, level: str) -> float:
-        """The value at `low`, `default` or `high`; the default where no range is given."""
-        chosen = {"low": self.low, "high": self.high}.get(level)
-        return self.value if chosen is None else chosen
-
-
-class Interval(_Struct, frozen=True, kw_only=True):
-    """Measured over predicted, as quantiles of the out-of-fold residuals of `validate`."""
-
-    level: Fraction
-    latency_ratio: tuple[Positive, Positive]
-    energy_ratio: tuple[Positive, Positive]
-    n: Count
-    basis: str
-
-
-class Memory(_Struct, frozen=True, kw_only=True):
+class Memory(Struct, frozen=True, kw_only=True):
     """One level. `capacity_bits` may be left out (unbounded), `bandwidth_bits_per_s` too (unlimited)."""
 
     name: Name
@@ -89,7 +55,7 @@ class Memory(_Struct, frozen=True, kw_only=True):
     access_pj_per_bit: Constant | None = None
 
 
-class Kernel(_Struct, frozen=True, kw_only=True):
+class Kernel(Struct, frozen=True, kw_only=True):
     """A routine: which layers and formats it executes, how close to the roofline, at what power."""
 
     name: Name
@@ -101,7 +67,7 @@ class Kernel(_Struct, frozen=True, kw_only=True):
     power_w: Constant
 
 
-class MacEnergy(_Struct, frozen=True, kw_only=True):
+class MacEnergy(Struct, frozen=True, kw_only=True):
     """Energy of one multiply-accumulate of `bits`-wide operands."""
 
     bits: Count
@@ -109,21 +75,7 @@ class MacEnergy(_Struct, frozen=True, kw_only=True):
     energy_pj: Constant
 
 
-class _Target(_Struct, frozen=True, kw_only=True):
-    schema: Literal[1]
-    name: Name
-    title: str
-    kind: Literal["cpu", "gpu", "mcu", "accelerator", "view"]
-    scope: str
-    sources: dict[str, str]
-    executes: tuple[Format, ...]
-    aliases: tuple[Name, ...] = ()
-    node_nm: Constant | None = None
-    interval: Interval | None = None
-    notes: tuple[str, ...] = ()
-
-
-class RooflineTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="roofline"):
+class RooflineTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag="roofline"):
     """time = overhead + max(MACs / peak, bits / bandwidth) / efficiency(kernel); energy = power x time."""
 
     peak_macs_per_s: Constant
@@ -136,7 +88,7 @@ class RooflineTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag=
     kernels: tuple[Kernel, ...]
 
 
-class EieTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="eie"):
+class EieTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag="eie"):
     """64 processing elements over interleaved, compressed columns."""
 
     clock_hz: Constant
@@ -162,7 +114,7 @@ class EieTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="eie"
         return per_pe | {name: constant.value for name, constant in self.shared_power_w.items()}
 
 
-class AccessEnergyTarget(_Target, frozen=True, kw_only=True, tag_field="model", tag="access-energy"):
+class AccessEnergyTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag="access-energy"):
     """Energy per operation and access only; latency is not modelled."""
 
     mac_energies: tuple[MacEnergy, ...]

@@ -16,7 +16,7 @@ from ..cost import Cost
 from ..estimate import recompress
 from ..processors import cost
 from ..structure import WeightStructure
-from ..target import EieTarget, Target, load_target, target_names
+from ..target import DEFAULT_TARGETS, EieTarget, Target, load_target
 from ..workload import Overrides, Workload, make_workload
 from .accuracy import ErrorTable, Measured, binomial_interval, measure_errors
 from .designs import stack_workloads, stored_as
@@ -69,7 +69,7 @@ def explore(
     """
     study = Study(
         models=(models,) if isinstance(models, str) else tuple(models),
-        targets=tuple(target_names() if targets is None else targets),
+        targets=tuple(DEFAULT_TARGETS if targets is None else targets),
         bits=tuple(bits),
         densities=tuple(densities),
         formats=tuple(formats),

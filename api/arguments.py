@@ -1,0 +1,147 @@
+"""Arguments of each command of the command line: one function fills one parser."""
+
+from __future__ import annotations
+
+import argparse
+
+from .models.errors import InputError
+
+ENERGY = ("low", "default", "high")
+
+
+def model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="a network's name, a .onnx, .tflite or .pico file, or gemm:M=..,N=..,K=.."
+    )
+
+
+def network_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
+    parser.add_argument("--weights", metavar="FILE", help="weights for the network: .safetensors, .npz or a state dict")
+    parser.add_argument("--data", metavar="FILE.npz", help="inputs to measure activation densities on ([run])")
+    parser.add_argument("--phase", choices=("prefill", "decode"), help="of a decoder, such as gpt2")
+    parser.add_argument("--context", type=whole, metavar="N", help="tokens of a transformer")
+
+
+def as_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+
+def costing(parser: argparse.ArgumentParser, *, target_required: bool = True) -> None:
+    model(parser)
+    parser.add_argument("--target", metavar="T[,T2]", required=target_required, help="shipped names or .toml files")
+    parser.add_argument("--batch", type=whole, default=1, metavar="N", help="inferences at once (default 1)")
+    parser.add_argument("--layer", metavar="L", help="only this layer")
+    parser.add_argument("--bits", metavar="W[:A]", help="bits of weights and activations")
+    parser.add_argument("--density", type=number, metavar="D", help="keep this fraction of each layer's weights")
+    parser.add_argument("--act-density", type=number, metavar="D", help="fraction of non-zero activations")
+    parser.add_argument("--format", metavar="F", help="how weights lie in memory: dense, csr, relative5+huffman, ...")
+    parser.add_argument("--energy", choices=ENERGY, default="default", help="where a source gives a range")
+    parser.add_argument("--residency", choices=("warm", "cold"), default="warm", help="whether weights stay on chip")
+    parser.add_argument("--strict", action="store_true", help="a layer that the target cannot run is an error")
+    network_options(parser)
+
+
+def whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError("a number on the command line", text, "a whole number", "for example 1") from None
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError("--density", text, "a fraction above 0 and at most 1", "for example 0.1") from None
+
+
+def estimate(sub: argparse.ArgumentParser) -> None:
+    costing(sub)
+    sub.add_argument("--against", metavar="MODEL2", help="print this model beside it")
+    as_json(sub)
+
+
+def explain(sub: argparse.ArgumentParser) -> None:
+    costing(sub)
+    sub.add_argument("--metric", choices=("energy", "latency"), default="energy")
+    as_json(sub)
+
+
+def check(sub: argparse.ArgumentParser) -> None:
+    costing(sub)
+    sub.add_argument("--max", action="append", required=True, metavar="energy=5mJ", help="energy, latency or size")
+    as_json(sub)
+
+
+def compress(sub: argparse.ArgumentParser) -> None:
+    model(sub)
+    sub.add_argument("--recipe", metavar="FILE|NAME", help="how to compress (default: deep-compression)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("-o", "--output", required=True, metavar="FILE.pico")
+
+
+def inspect(sub: argparse.ArgumentParser) -> None:
+    model(sub)
+    network_options(sub)
+    as_json(sub)
+
+
+def export(sub: argparse.ArgumentParser) -> None:
+    model(sub)
+    sub.add_argument("-o", "--output", required=True, metavar="FILE.{onnx,safetensors,npz}")
+
+
+def validate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--target", metavar="T", help="only this target")
+    as_json(sub)
+
+
+def targets(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("action", nargs="?", choices=("new",), help="new: write a commented template to FILE")
+    sub.add_argument("file", nargs="?", metavar="FILE.toml")
+    as_json(sub)
+
+
+def demo(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("-o", "--output", default="report.html", metavar="FILE.html", help="where the report is written")
+
+
+def explore(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("study", metavar="MODEL|STUDY.toml", help="a model, or a file that says what to explore")
+    sub.add_argument("-o", "--output", required=True, metavar="DIR")
+    sub.add_argument("--target", metavar="T[,T2]", help="default: an accelerator, a CPU, a GPU and the 45 nm view")
+    sub.add_argument("--resume", action="store_true", help="go on with a study that was interrupted in DIR")
+    sub.add_argument("--workers", type=whole, default=1, metavar="N", help="errors measured at once (default 1)")
+    as_json(sub)
+
+
+def front(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("directory", metavar="DIR")
+    sub.add_argument("--target", metavar="T", help="only this target")
+    as_json(sub)
+
+
+def best(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("directory", metavar="DIR", nargs="?", help="an exploration (default: what ships)")
+    sub.add_argument("--network", metavar="NETWORK", help="only this network (default: any)")
+    sub.add_argument("--target", required=True, metavar="T")
+    sub.add_argument("--max-error", metavar="E", help="percent on the validation split, for example 2")
+    sub.add_argument("--max-energy", metavar="5mJ")
+    sub.add_argument("--max-latency", metavar="20ms")
+    sub.add_argument("--max-size", metavar="1MiB", help="of the file")
+    sub.add_argument("--objective", choices=("energy", "latency", "size", "error"), default="energy")
+    as_json(sub)
+
+
+def report(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", metavar="MODEL|DIR", help="a model, or a folder written by picojoule explore")
+    sub.add_argument("--target", metavar="T[,T2]", help="default: an accelerator, a CPU, a GPU and the 45 nm view")
+    sub.add_argument("--against", metavar="MODEL2", help="what to compare with (default: the dense network)")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE.{html,md,csv,json}")
+
+
+def dashboard(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("directory", metavar="DIR", nargs="?", help="an exploration (default: what ships)")
+    sub.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
+    sub.add_argument("--port", type=whole, default=8050, metavar="P")

@@ -35,7 +35,7 @@ def costing(parser: argparse.ArgumentParser, *, target_required: bool = True) ->
     parser.add_argument("--bits", metavar="W[:A]", help="bits of weights and activations")
     parser.add_argument("--density", type=number, metavar="D", help="keep this fraction of each layer's weights")
     parser.add_argument("--act-density", type=number, metavar="D", help="fraction of non-zero activations")
-    parser.add_argument("--format", metavar="F", help="how weights lie in memory: dense, csr, relative5+huffman, ...")
+    parser.add_argument("--format", metavar="F", help="how weights lie in memory: csr, nm2:4, relative5+huffman, ...")
     parser.add_argument("--energy", choices=ENERGY, default="default", help="where a source gives a range")
     parser.add_argument("--residency", choices=("warm", "cold"), default="warm", help="whether weights stay on chip")
     parser.add_argument("--strict", action="store_true", help="a layer that the target cannot run is an error")

@@ -47,8 +47,20 @@ class InputError(PicojouleError):
     """
 
     def __init__(self, where: str, got: object, wanted: str, next_step: str = "") -> None:
+        self._parts = (where, got, wanted, next_step)
         message = f"{_one_line(where)}: got {_one_line(got)}, wanted {_one_line(wanted, 400)}"
         super().__init__(message + (f"; {_one_line(next_step, 400)}" if next_step else ""))
+
+    def within(self, where: str) -> InputError:
+        """The same error with the larger thing it happened in named first; itself where that has no name.
+
+        >>> str(InputError("nm2:4", 3, "2").within("parameter fc.weight"))
+        'parameter fc.weight: nm2:4: got 3, wanted 2'
+        """
+        if not where:
+            return self
+        first, *rest = self._parts
+        return type(self)(f"{where}: {first}", *rest)
 
 
 class FileFormatError(InputError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .codecs import ENCODINGS, Layout, Sizes, decode, encode, section_bits
+from .codecs import Layout, Sizes, decode, encode, is_encoding, section_bits
 from .codecs.checks import damaged, packed_bytes
 from .codecs.header import CodedRow, Header, RawRow, pack_header, unpack_header
 from .codecs.structure import graph_from_record, graph_record
@@ -125,7 +125,7 @@ def _encode_parameter(model: Model, name: str) -> tuple[RawRow | CodedRow | None
             f"parameter {name}", "values in the graph that its codes do not decode to", "one set of weights",
             "use graph.with_parameters with the coded values",
         )  # fmt: skip
-    encoded = encode(tensor)
+    encoded = encode(tensor, f"parameter {name}")
     symbols = len(tensor.codebook)
     bits = section_bits(tensor.encoding, Layout(tensor.shape, tensor.code_bits, symbols, encoded.entries))
     streams = [len(encoded.sections[section]) for section, known in bits.items() if known is None]
@@ -258,7 +258,7 @@ def _take(payload: memoryview, place: int, size: int, where: str) -> bytes:
 
 def _slice(payload: memoryview, place: int, row: CodedRow, shape: tuple[int, ...], where: str) -> Mapping[str, bytes]:
     """The sections of one coded parameter, cut out of the payload."""
-    if row.encoding not in ENCODINGS:
+    if not is_encoding(row.encoding):
         raise FileFormatError(where, f"encoding {row.encoding!r}", "one of format version 1", "update picojoule")
     bits = section_bits(row.encoding, Layout(shape, row.code_bits, row.symbols, row.entries), where)
     unknown = [name for name, known in bits.items() if known is None]

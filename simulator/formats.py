@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..models.errors import InputError
-from .structure import WeightStructure
+from .structure import WeightStructure, random_n_of_m, random_structure
 
 __all__ = [
     "FormatSize",
@@ -24,9 +24,12 @@ __all__ = [
     "dense_bits",
     "expected_relative_pads",
     "format_names",
+    "format_sizes",
     "huffman_bits",
+    "n_of_m_slots",
     "parse_format",
     "predict_size",
+    "random_mask",
     "relative_bits",
 ]
 
@@ -34,6 +37,8 @@ EIE_ZERO_RUN_BITS = 4
 EIE_CODE_BITS = 4
 EIE_POINTER_BITS = 16
 EIE_N_PE = 64
+RLC_RUN_BITS = 5
+RLC_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -135,20 +140,42 @@ def huffman_bits(histogram: NDArray[np.int64]) -> int:
     return total
 
 
+SIZED = re.compile(r"(nm|block)([1-9]\d?)([:x])([1-9]\d?)")
+LARGEST = {"nm": 16, "block": 64}
+
+
 def format_names() -> list[str]:
-    """Every storage format by name; `relative{b}` for b from 1 to 16, some with `+huffman`."""
-    return ["dense", "bitmask", "csr", "relative4", "relative5", "relative8", "relative5+huffman", "eie_csc4"]
+    """Every storage format by name; `relative{b}` for b from 1 to 16, `nm{n}:{m}`, `block{r}x{c}`, some `+huffman`."""
+    return ["dense", "bitmask", "csr", "csc", "coo", "rlc", "relative4", "relative5", "relative8", "relative5+huffman",
+            "eie_csc4", "nm1:4", "nm2:4", "block4x4"]  # fmt: skip
+
+
+def format_sizes(name: str) -> tuple[str, int, int] | None:
+    """(nm or block, first size, second size) of a format that has two sizes, else None.
+
+    >>> format_sizes("nm2:4"), format_sizes("block8x1"), format_sizes("csr")
+    (('nm', 2, 4), ('block', 8, 1), None)
+    """
+    match = SIZED.fullmatch(name)
+    if not match or (match[1] == "nm") != (match[3] == ":"):
+        return None
+    first, second = int(match[2]), int(match[4])
+    bad = first >= second if match[1] == "nm" else first > LARGEST["block"]
+    return None if bad or second > LARGEST[match[1]] else (match[1], first, second)
 
 
 def parse_format(name: str) -> tuple[str, int, bool]:
-    """(family, index bits, Huffman?) of a format's name.
+    """(family, index bits, Huffman?) of a format's name; formats with two sizes are their own family.
 
-    >>> parse_format("relative5+huffman")
-    ('relative', 5, True)
+    >>> parse_format("relative5+huffman"), parse_format("nm2:4")
+    (('relative', 5, True), ('nm2:4', 0, False))
     """
-    match = re.fullmatch(r"(dense|bitmask|csr|eie_csc4|relative([1-9]|1[0-6]))(\+huffman)?", name)
-    if not match or (match[3] and match[1] in ("csr", "eie_csc4")):
-        raise InputError("--format", name, f"one of {', '.join(format_names())} (relative1 to relative16)")
+    if format_sizes(name):
+        return name, 0, False
+    match = re.fullmatch(r"(dense|bitmask|csr|csc|coo|rlc|eie_csc4|relative([1-9]|1[0-6]))(\+huffman)?", name)
+    if not match or (match[3] and match[1] in ("csr", "csc", "coo", "rlc", "eie_csc4")):
+        raise InputError("--format", name, f"one of {', '.join(format_names())} (relative1 to relative16, nmN:M up to "
+                         "M = 16, blockRxC up to 64x64; dense, bitmask and relative also with +huffman)")  # fmt: skip
     return ("relative", int(match[2]), bool(match[3])) if match[2] else (match[1], 0, bool(match[3]))
 
 
@@ -182,6 +209,49 @@ def table_bits(symbols: int) -> float:
     return 5.0 * symbols
 
 
+def n_of_m_slots(rows: int, columns: int, kernel: int, n: int, m: int) -> int:
+    """Values that `nm{n}:{m}` stores: n for every m input channels, rounded up, of every output and kernel element.
+
+    >>> n_of_m_slots(8, 27, 9, 2, 4)   # 3 channels of 3 x 3: one group each
+    144
+    """
+    return rows * kernel * -(-(columns // kernel) // m) * n
+
+
+def _other_size(family: str, structure: WeightStructure, value_bits: int) -> FormatSize:
+    """Columns, coordinates, run-length words, n of m, blocks."""
+    count, rows, columns = structure.nonzeros, structure.rows, structure.columns
+    if family == "csc":
+        return FormatSize(count * float(value_bits), count * float(_width(rows - 1)), (columns + 1.0) * _width(count))
+    if family == "coo":
+        return FormatSize(count * float(value_bits), count * float(_width(rows - 1) + _width(columns - 1)))
+    if family == "rlc":
+        pads = structure.relative_pads(RLC_RUN_BITS)
+        words = -(-(count + pads) // RLC_PAIRS)
+        total = words * (RLC_PAIRS * (RLC_RUN_BITS + value_bits) + 1.0)
+        return FormatSize((count + pads) * float(value_bits), total - (count + pads) * float(value_bits), 0, 0, pads)
+    sizes = format_sizes(family)
+    assert sizes is not None
+    kind, first, second = sizes
+    if kind == "nm":
+        _check_n_of_m(structure, first, second)
+        slots = n_of_m_slots(rows, columns, structure.kernel, first, second)
+        return FormatSize(slots * float(value_bits), slots * float(_width(second - 1)), 0, 0, slots - count)
+    blocks = structure.blocks(first, second)
+    high, wide = -(-rows // first), -(-columns // second)
+    stored = blocks * first * second
+    pointers = (high + 1.0) * _width(blocks)
+    return FormatSize(stored * float(value_bits), blocks * float(_width(wide - 1)), pointers, 0, stored - count)
+
+
+def _check_n_of_m(structure: WeightStructure, n: int, m: int) -> None:
+    most = structure.largest_group(m)
+    if most > n:
+        raise InputError(f"--format nm{n}:{m}", f"{most} weights among {m} neighbours",
+                         f"at most {n} of every {m} along the input channels",
+                         f'prune with the method "{n}:{m}" first, or choose another format')  # fmt: skip
+
+
 def predict_size(name: str, structure: WeightStructure, value_bits: int) -> FormatSize:
     """Predicted bits of one layer's weights in format `name`, codebook and biases not included."""
     family, index_bits, huffman = parse_format(name)
@@ -201,7 +271,21 @@ def predict_size(name: str, structure: WeightStructure, value_bits: int) -> Form
         return FormatSize(
             entries * float(EIE_CODE_BITS), entries * float(EIE_ZERO_RUN_BITS), pointers, 0, entries - count
         )
+    if family in ("csc", "coo", "rlc") or format_sizes(family):
+        return _other_size(family, structure, value_bits)
     pads = structure.relative_pads(index_bits)
     if huffman:
         return _huffman_size(structure, value_bits, index_bits, pads)
     return FormatSize((count + pads) * float(value_bits), (count + pads) * float(index_bits), 0, 0, pads)
+
+
+def random_mask(rows: int, columns: int, nonzeros: int, seed: int, storage: str, kernel: int = 1) -> WeightStructure:
+    """A uniform random mask; within its groups where the storage is n of m. Raises InputError where it has no room.
+
+    >>> random_mask(4, 8, 16, 1, "nm2:4").largest_group(4)
+    2
+    """
+    sizes = format_sizes(storage)
+    if sizes and sizes[0] == "nm":
+        return random_n_of_m(rows, columns, nonzeros, seed, *sizes[1:], kernel)
+    return random_structure(rows, columns, nonzeros, seed)

@@ -8,9 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WeightStructure", "random_structure", "structure_of"]
+from ..models.errors import InputError
+
+__all__ = ["WeightStructure", "random_n_of_m", "random_structure", "structure_of"]
 
 Ints = NDArray[np.int64]
+BLOCK = 1 << 20  # elements drawn at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +22,7 @@ class WeightStructure:
 
     `basis` is "exact" for real weights, "statistical" for a uniform random mask of a given density.
     `code_histogram[i]` counts code i among the non-zeros (index 0 unused); None where values are unknown.
+    A column is (input channel, kernel element), the latter fastest; `kernel` is how many of these a channel has.
     """
 
     rows: int
@@ -26,6 +30,7 @@ class WeightStructure:
     positions: Ints
     basis: str
     code_histogram: Ints | None = None
+    kernel: int = 1
 
     @property
     def elements(self) -> int:
@@ -80,15 +85,38 @@ class WeightStructure:
         weights = 1 + (run >> zero_run_bits)
         return np.bincount(cell, weights=weights, minlength=count * n_pe).astype(np.int64).reshape(count, n_pe)
 
+    def largest_group(self, m: int) -> int:
+        """Most non-zeros among m neighbouring input channels of one output and kernel element; 0 without any.
+
+        >>> WeightStructure(1, 8, np.array([0, 3, 4]), "exact").largest_group(4)
+        2
+        """
+        row, column = np.divmod(self.positions, self.columns)
+        channel, element = np.divmod(column, self.kernel)
+        per_row = -(-self.columns // self.kernel // m)
+        group = (row * self.kernel + element) * per_row + channel // m
+        return int(np.bincount(group).max(initial=0))
+
+    def blocks(self, rows: int, columns: int) -> int:
+        """Blocks of rows x columns that hold a non-zero.
+
+        >>> WeightStructure(4, 4, np.array([0, 1, 15]), "exact").blocks(2, 2)
+        2
+        """
+        row, column = np.divmod(self.positions, self.columns)
+        return len(np.unique(row // rows * -(-self.columns // columns) + column // columns))
+
     def effectual_macs(self, active_columns: NDArray[np.bool_]) -> int:
         """Products whose weight and input are both non-zero, for one input vector."""
         return int(np.count_nonzero(active_columns[self.positions % self.columns]))
 
 
-def structure_of(mask: NDArray[np.generic], code_histogram: Ints | None = None) -> WeightStructure:
+def structure_of(
+    mask: NDArray[np.generic], code_histogram: Ints | None = None, kernel: int = 1
+) -> WeightStructure:
     """The structure of a real weight matrix [rows, columns]; non-zero entries count."""
     rows, columns = mask.shape
-    return WeightStructure(rows, columns, np.flatnonzero(mask), "exact", code_histogram)
+    return WeightStructure(rows, columns, np.flatnonzero(mask), "exact", code_histogram, kernel)
 
 
 def random_structure(rows: int, columns: int, nonzeros: int, seed: int) -> WeightStructure:
@@ -115,3 +143,36 @@ def random_structure(rows: int, columns: int, nonzeros: int, seed: int) -> Weigh
     keep = np.ones(len(positions), bool)
     keep[rng.choice(len(positions), len(positions) - nonzeros, replace=False)] = False
     return WeightStructure(rows, columns, positions[keep], "statistical")
+
+
+def random_n_of_m(
+    rows: int, columns: int, nonzeros: int, seed: int, n: int, m: int, kernel: int = 1
+) -> WeightStructure:
+    """A random mask with exactly `nonzeros` ones, at most n of every m neighbouring input channels.
+
+    Each group's places are drawn first; what is too much then goes at random. Raises InputError where groups of n do
+    not hold `nonzeros`.
+
+    >>> random_n_of_m(10, 16, 80, 1, 2, 4).largest_group(4)
+    2
+    """
+    rng = np.random.default_rng(seed)
+    lines, channels = rows * kernel, columns // kernel  # a line: all channels of one output and kernel element
+    groups = -(-channels // m)
+    step = max(1, BLOCK // (groups * m))
+    parts = []
+    for first in range(0, lines, step):
+        line = np.arange(first, min(first + step, lines))[:, None, None]
+        keys = rng.random((len(line), groups * m), np.float32)
+        keys[:, channels:] = 2  # behind the last channel: chosen last, then dropped
+        order = np.argsort(keys.reshape(len(line), groups, m), axis=2)[..., :n]
+        channel = np.arange(groups)[:, None] * m + order
+        row, element = np.divmod(line, kernel)
+        parts.append((row * columns + channel * kernel + element)[channel < channels])
+    positions = np.concatenate(parts)
+    if nonzeros > len(positions):
+        most = len(positions) / (rows * columns)
+        raise InputError(f"nm{n}:{m}", f"a density of {nonzeros / (rows * columns):.3g}", f"at most {most:.3g}",
+                         f"for example --density {most:.3g}")  # fmt: skip
+    kept = rng.choice(len(positions), nonzeros, replace=False)
+    return WeightStructure(rows, columns, np.sort(positions[kept]), "statistical", None, kernel)

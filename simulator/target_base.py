@@ -16,7 +16,10 @@ Positive = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
-Format = Annotated[str, Meta(pattern=r"^(dense|bitmask|csr|eie_csc4|relative([1-9]|1[0-6]))$")]
+FORMAT_PATTERN = (
+    r"^(dense|bitmask|csr|csc|coo|rlc|eie_csc4|relative([1-9]|1[0-6])|nm[1-9]\d?:[1-9]\d?|block[1-9]\d?x[1-9]\d?)$"
+)
+Format = Annotated[str, Meta(pattern=FORMAT_PATTERN)]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from ..models.graph import Graph, Node
 from ..models.memory import peak_activation_bits
 from ..models.model import Accuracy, Model
 from ..models.ops import OPAQUE, VIEWS, LoopBounds, loop_bounds, weight_matrix_shape
-from .formats import parse_format, predict_size
+from .formats import parse_format, predict_size, random_mask
 from .structure import WeightStructure, random_structure, structure_of
 
 __all__ = ["Overrides", "Workload", "make_workload", "storage_size"]
@@ -165,6 +165,7 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
     """What is known of one weight tensor, real where values exist."""
     parameter = model.graph.parameters[name]
     rows, columns = weight_matrix_shape(parameter.shape)
+    kernel = prod(parameter.shape[2:])
     storage = overrides.storage
     if name in model.coded:
         tensor = model.coded[name]
@@ -176,7 +177,7 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
             tensor.nonzeros,
             tensor.code_bits,
             len(tensor.codebook) - 1,
-            _memoised(lambda: structure_of(mask, nonzero_codes)),
+            _memoised(lambda: structure_of(mask, nonzero_codes, kernel)),
             "exact",
             storage or tensor.encoding,
         )
@@ -190,14 +191,14 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
             int(np.count_nonzero(mask)),
             bits,
             codebook,
-            _memoised(lambda: structure_of(mask)),
+            _memoised(lambda: structure_of(mask, None, kernel)),
             "exact",
             storage or "dense",
         )
     density = overrides.density if overrides.density is not None else 1.0
     nonzeros = round(density * parameter.elements)
     chosen = storage or ("dense" if density == 1 else "relative5")
-    make = _memoised(lambda: random_structure(rows, columns, nonzeros, seed))
+    make = _memoised(lambda: random_mask(rows, columns, nonzeros, seed, chosen, kernel))
     return _Weights(nonzeros, bits, codebook, make, "statistical" if density < 1 else "exact", chosen)
 
 

@@ -13,7 +13,8 @@ from picojoule.models.model import CodedTensor
 from picojoule.simulator.formats import expected_relative_pads, predict_size
 from picojoule.simulator.structure import structure_of
 
-NAMES = ["dense", "bitmask", "csr", "eie_csc4", "relative1", "relative4", "relative5", "relative8", "relative16"]
+NAMES = ["dense", "bitmask", "csr", "csc", "coo", "rlc", "block2x3", "block4x4", "eie_csc4",
+         "relative1", "relative4", "relative5", "relative8", "relative16"]  # fmt: skip
 
 
 def tensor_of(shape: tuple[int, int], density: float, encoding: str, seed: int) -> CodedTensor:

@@ -28,11 +28,12 @@ from picojoule.models.zoo import build_network
 
 START = 22
 PEAK_BYTES = 64 << 20
-ENCODINGS = ["dense+huffman", "csr", "relative2+huffman", "eie_csc4", "bitmask", "relative3", "dense"]
+ENCODINGS = ["dense+huffman", "csr", "relative2+huffman", "eie_csc4", "bitmask", "relative3", "dense",
+             "csc", "coo", "rlc", "nm2:4", "block2x3"]  # fmt: skip
 
 
 def small_model() -> Model:
-    """Seven small layers, one for each family of encodings, under one graph of its own."""
+    """Small layers, one for each family of encodings, under one graph of its own."""
     rng = np.random.default_rng(0)
     net = GraphBuilder("hostile", (1, 9))
     for place in range(len(ENCODINGS)):
@@ -43,6 +44,8 @@ def small_model() -> Model:
             values[name] = rng.normal(size=parameter.shape).astype(np.float32)
             continue
         codes = (rng.random(parameter.shape) < 0.3) * rng.integers(1, 16, parameter.shape)
+        if ENCODINGS[len(coded)] == "nm2:4":
+            codes[:, np.arange(codes.shape[1]) % 4 > 1] = 0
         codebook = np.arange(16, dtype=np.float32)
         coded[name] = CodedTensor(codes.astype(np.uint16), codebook, 4, ENCODINGS[len(coded)])
         values[name] = coded[name].values
@@ -286,6 +289,13 @@ def giant(row: list[Any], rows: int = 2**15, columns: int = 2**15) -> str:
         ["coded", "bitmask", 1, 1, "float32", 0, []],
         ["coded", "csr", 1, 1, "float32", 0, []],
         ["coded", "eie_csc4", 1, 1, "float32", 0, []],
+        ["coded", "csc", 1, 1, "float32", 0, []],
+        ["coded", "coo", 1, 1, "float32", 2**32, []],
+        ["coded", "rlc", 1, 1, "float32", 2**32, []],
+        ["coded", "nm2:4", 1, 1, "float32", 2**29, []],
+        ["coded", "nm1:16", 16, 65536, "float32", 0, []],
+        ["coded", "block64x64", 1, 1, "float32", 2**32, []],
+        ["coded", "block64x64", 1, 1, "float32", 0, []],
     ],
     ids=lambda row: row[min(1, len(row) - 1)],
 )

@@ -26,6 +26,7 @@ from picojoule.simulator.formats import (
     huffman_bits,
     parse_format,
     predict_size,
+    random_mask,
     relative_bits,
 )
 from picojoule.simulator.structure import WeightStructure, random_structure, structure_of
@@ -33,7 +34,8 @@ from picojoule.simulator.workload import MASK_SEED, Overrides, make_workload
 
 RELATIVE = [f"relative{bits}" for bits in range(1, 17)]
 CODED = [f"{name}+huffman" for name in ("dense", "bitmask", *RELATIVE)]
-NAMES = ["dense", "bitmask", "csr", "eie_csc4", *RELATIVE, *CODED]
+BLOCKS = ["block1x4", "block3x2", "block8x8"]
+NAMES = ["dense", "bitmask", "csr", "csc", "coo", "rlc", *BLOCKS, "eie_csc4", *RELATIVE, *CODED]
 SHIPPED = ["lenet-300-100@deep-compression", "lenet-5@deep-compression"]
 CODES = hnp.arrays(
     np.uint16,
@@ -185,5 +187,5 @@ def test_every_listed_format_is_predicted_and_estimated(name: str) -> None:
     family, bits, coded = parse_format(name)
     assert name == family + (str(bits) if bits else "") + ("+huffman" if coded else "")
     cost = estimate("gemm:N=70,K=50,bits=4,density=0.2", "generic-45nm", format=name)
-    size = predict_size(name, random_structure(70, 50, 700, MASK_SEED), 4)
+    size = predict_size(name, random_mask(70, 50, 700, MASK_SEED, name), 4)
     assert cost.stored_bits.sum() == size.total_bits + 15 * 32

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -11,13 +13,18 @@ from ..errors import InputError
 from ..model import CodedTensor
 from .base import Codec, Encoded, Layout, Sizes
 from .bitmask import bitmask
+from .block import block
 from .checks import check_length, damaged
+from .coo import COO
+from .csc import CSC
 from .csr import CSR
 from .dense import dense
 from .eie_csc4 import eie_csc4
+from .n_of_m import n_of_m
 from .relative import relative
+from .rlc import RLC
 
-__all__ = ["ENCODINGS", "codec_named", "decode", "encode", "section_bits"]
+__all__ = ["ENCODINGS", "codec_named", "decode", "encode", "is_encoding", "section_bits"]
 
 ENCODINGS: Mapping[str, Codec] = MappingProxyType(
     {
@@ -26,20 +33,55 @@ ENCODINGS: Mapping[str, Codec] = MappingProxyType(
             *(dense(coded) for coded in (False, True)),
             *(bitmask(coded) for coded in (False, True)),
             CSR,
+            CSC,
+            COO,
+            RLC,
             *(relative(bits, coded) for bits in range(1, 17) for coded in (False, True)),
             eie_csc4(),
+            *(n_of_m(n, m) for n, m in ((1, 2), (1, 4), (2, 4), (4, 8))),
+            *(block(r, c) for r, c in ((1, 4), (4, 1), (4, 4), (8, 8))),
         )
     }
 )
 CODEBOOK_ENTRY_BITS = 32
+LARGEST_M, LARGEST_BLOCK = 16, 64
+
+
+@lru_cache(maxsize=256)
+def _sized(name: str) -> Codec | None:
+    """A codec whose name holds two sizes: n of m up to 16, blocks of up to 64 x 64."""
+    if match := re.fullmatch(r"nm([1-9]\d?):([1-9]\d?)", name):
+        n, m = int(match[1]), int(match[2])
+        return n_of_m(n, m) if n < m <= LARGEST_M else None
+    if match := re.fullmatch(r"block([1-9]\d?)x([1-9]\d?)", name):
+        r, c = int(match[1]), int(match[2])
+        return block(r, c) if max(r, c) <= LARGEST_BLOCK else None
+    return None
+
+
+def is_encoding(name: str) -> bool:
+    """Whether `codec_named` knows the name.
+
+    >>> is_encoding("csr"), is_encoding("nm3:8"), is_encoding("nm4:4"), is_encoding("block16x1")
+    (True, True, False, True)
+    """
+    return name in ENCODINGS or _sized(name) is not None
 
 
 def codec_named(name: str) -> Codec:
-    """The codec of an encoding's name, or InputError."""
-    if name not in ENCODINGS:
-        wanted = "dense, bitmask, csr, eie_csc4 or relative1 to relative16, some with +huffman"
+    """The codec of an encoding's name, or InputError.
+
+    ENCODINGS holds the usual sizes of `nm{n}:{m}` and `block{r}x{c}`; others (n < m <= 16, blocks of at most 64 x 64)
+    are made when asked for.
+    """
+    codec = ENCODINGS.get(name) or _sized(name)
+    if codec is None:
+        wanted = (
+            "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, relative1 to relative16, nmN:M such as nm2:4, "
+            "blockRxC such as block4x4; dense, bitmask and relative also with +huffman"
+        )
         raise InputError("encoding", name, wanted)
-    return ENCODINGS[name]
+    return codec
 
 
 def _with_codebook(sizes: Sizes, symbols: int) -> Sizes:
@@ -47,10 +89,10 @@ def _with_codebook(sizes: Sizes, symbols: int) -> Sizes:
     return Sizes({"codebook": CODEBOOK_ENTRY_BITS * stored, **sizes.bits}, {"codebook": stored, **sizes.entries})
 
 
-def encode(tensor: CodedTensor) -> Encoded:
+def encode(tensor: CodedTensor, where: str = "") -> Encoded:
     """The bytes of a tensor: section `codebook` (float32, little-endian, entries 1 to n - 1), then the codec's.
 
-    Raises InputError for an unknown encoding or a tensor that it cannot hold.
+    Raises InputError for an unknown encoding or a tensor that it cannot hold; `where` names it.
 
     >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "dense")
     >>> {name: data.hex() for name, data in encode(t).sections.items()}
@@ -59,7 +101,10 @@ def encode(tensor: CodedTensor) -> Encoded:
     codec = codec_named(tensor.encoding)
     if tensor.codes.size == 0:
         raise InputError("encoding", f"shape {tensor.shape}", "at least one element")
-    encoded = codec.encode(np.ascontiguousarray(tensor.codes), tensor.code_bits, len(tensor.codebook))
+    try:
+        encoded = codec.encode(np.ascontiguousarray(tensor.codes), tensor.code_bits, len(tensor.codebook))
+    except InputError as error:
+        raise error.within(where) from error
     codebook = np.asarray(tensor.codebook[1:], "<f4").tobytes()
     sizes = _with_codebook(encoded.sizes, len(tensor.codebook))
     return Encoded({"codebook": codebook, **encoded.sections}, encoded.entries, sizes)

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
-from ..codecs import ENCODINGS
+from ..codecs import codec_named
 from ..errors import InputError, RecipeError
 from ..files import read_bytes
 from ..graph import Graph
@@ -215,8 +215,10 @@ def _parse(text: str, file: str) -> Recipe:
         recipe = msgspec.convert(settings, Recipe)
     except msgspec.ValidationError as error:
         raise _explain(file, settings, str(error)) from error
-    if recipe.encode.format not in ENCODINGS:
-        raise RecipeError(f"{file}: encode.format", recipe.encode.format, f"one of {', '.join(ENCODINGS)}")
+    try:
+        codec_named(recipe.encode.format)
+    except InputError as error:
+        raise RecipeError(f"{file}: encode.format", recipe.encode.format, str(error).partition("wanted ")[2]) from error
     return recipe
 
 

@@ -1,0 +1,111 @@
+"""`block{r}x{c}`: blocks of r rows and c columns of the matrix outputs x everything else; zero blocks are left out.
+
+Block compressed rows (BSR). Blocks that stick out at the edges are filled up with zeros.
+
+    bits = (ceil(rows / r) + 1) * width(blocks) + blocks * (width(ceil(columns / c) - 1) + r c code_bits)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Codec, Codes, Encoded, Layout, Sizes
+from .bitpack import pack, unpack, width_of
+from .checks import check_increasing, damaged
+from .stream import read_stream
+
+__all__ = ["block"]
+
+Ints = NDArray[np.int64]
+
+
+def block(r: int, c: int) -> Codec:
+    """The codec; sections `pointers`, `indices` (block columns) and `codes` (block after block, in C order).
+
+    By hand, 1 x 2: rows 0 0 1 2 | 3 0 0 0 have the blocks (1 2) in block column 1 and (3 0) in 0.
+
+    >>> encoded = block(1, 2).encode(np.array([[0, 0, 1, 2], [3, 0, 0, 0]], np.uint16), 2, 4)
+    >>> [s.hex() for s in encoded.sections.values()], encoded.entries
+    (['18', '80', '6c'], 4)
+    """
+
+    def grid(layout: Layout) -> tuple[int, int]:
+        rows, columns = layout.matrix
+        return -(-rows // r), -(-columns // c)
+
+    def positions(layout: Layout, blocks: Ints) -> Ints:
+        """Flat positions [blocks, r, c] of blocks by number, -1 outside the matrix."""
+        rows, columns = layout.matrix
+        high, wide = np.divmod(blocks, grid(layout)[1])
+        row = (high * r)[:, None, None] + np.arange(r)[:, None]
+        column = (wide * c)[:, None, None] + np.arange(c)
+        return np.where((row < rows) & (column < columns), row * columns + column, -1)
+
+    def section_bits(layout: Layout) -> Mapping[str, int | None]:
+        high, wide = grid(layout)
+        blocks = layout.entries // (r * c)
+        return {
+            "pointers": (high + 1) * width_of(blocks),
+            "indices": blocks * width_of(wide - 1),
+            "codes": layout.entries * layout.code_bits,
+        }
+
+    def sizes(layout: Layout, nonzeros: int) -> Sizes:
+        found = {name: bits or 0 for name, bits in section_bits(layout).items()}
+        zeros = layout.entries - nonzeros
+        bits = {**found, "codes": nonzeros * layout.code_bits, "padding": zeros * layout.code_bits}
+        entries = {"pointers": grid(layout)[0] + 1, "indices": layout.entries // (r * c), "codes": nonzeros}
+        return Sizes(bits, {**entries, "padding": zeros})
+
+    def encode(codes: Codes, code_bits: int, symbols: int) -> Encoded:
+        rows, columns = Layout(codes.shape, code_bits, symbols, 0).matrix
+        flat = codes.ravel()
+        place = np.flatnonzero(flat)
+        row, column = np.divmod(place, columns)
+        wide = -(-columns // c)
+        blocks = np.unique(row // r * wide + column // c)
+        layout = Layout(codes.shape, code_bits, symbols, len(blocks) * r * c)
+        where = positions(layout, blocks)
+        stored = np.where(where < 0, 0, flat[where]).astype(np.uint16)
+        per_row = np.bincount(blocks // wide, minlength=-(-rows // r))
+        sections = {
+            "pointers": pack(np.concatenate(([0], np.cumsum(per_row))), width_of(len(blocks))),
+            "indices": pack(blocks % wide, width_of(wide - 1)),
+            "codes": pack(stored, code_bits),
+        }
+        return Encoded(sections, layout.entries, sizes(layout, len(place)))
+
+    def decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[Codes, Sizes]:
+        high, wide = grid(layout)
+        count, rest = divmod(layout.entries, r * c)
+        if rest:
+            raise damaged(where, f"{layout.entries} codes", f"whole blocks of {r * c}")
+        blocks = read_blocks(sections, count, high, wide, where)
+        stream = read_stream(sections, "codes", layout.entries, layout.code_bits, layout.symbols, False, where)
+        stored = stream.symbols.reshape(count, r * c)
+        inside = positions(layout, blocks).reshape(count, r * c)
+        if (count and not stored.any(axis=1).all()) or stored[inside < 0].any():
+            raise damaged(f"{where} codes", "a block of zeros, or a code outside the matrix", "neither")
+        codes = np.zeros(layout.elements, np.uint16)
+        kept = stored != 0
+        codes[inside[kept]] = stored[kept]
+        return codes, sizes(layout, int(np.count_nonzero(kept)))
+
+    return Codec(f"block{r}x{c}", encode, section_bits, decode)
+
+
+def read_blocks(sections: Mapping[str, bytes], count: int, high: int, wide: int, where: str) -> Ints:
+    """Numbers of the `count` stored blocks on a grid high x wide, rising."""
+    pointers = unpack(sections["pointers"], high + 1, width_of(count), f"{where} pointers").astype(np.int64)
+    check_increasing(pointers, where)
+    if pointers[-1] != count:
+        raise damaged(f"{where} pointers", f"an end of {pointers[-1]}", f"{count} blocks")
+    column = unpack(sections["indices"], count, width_of(wide - 1), f"{where} indices").astype(np.int64)
+    blocks = np.repeat(np.arange(high), np.diff(pointers)) * wide + column
+    if count and (int(column.max()) >= wide or (np.diff(blocks) <= 0).any()):
+        raise damaged(f"{where} indices", "a block twice, out of order or beyond the last",
+                      f"block columns below {wide}, rising within a row")  # fmt: skip
+    return blocks

@@ -8,6 +8,7 @@ Block compressed rows (BSR). Blocks that stick out at the edges are filled up wi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,46 @@ __all__ = ["block"]
 Ints = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks of r x c laid over a tensor's matrix."""
+
+    r: int
+    c: int
+    layout: Layout
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        rows, columns = self.layout.matrix
+        return -(-rows // self.r), -(-columns // self.c)
+
+    def positions(self, blocks: Ints) -> Ints:
+        """Flat positions [blocks, r, c] of blocks by number, -1 outside the matrix."""
+        rows, columns = self.layout.matrix
+        high, wide = np.divmod(blocks, self.grid[1])
+        row = (high * self.r)[:, None, None] + np.arange(self.r)[:, None]
+        column = (wide * self.c)[:, None, None] + np.arange(self.c)
+        return np.where((row < rows) & (column < columns), row * columns + column, -1)
+
+    @property
+    def section_bits(self) -> dict[str, int | None]:
+        high, wide = self.grid
+        blocks = self.layout.entries // (self.r * self.c)
+        return {
+            "pointers": (high + 1) * width_of(blocks),
+            "indices": blocks * width_of(wide - 1),
+            "codes": self.layout.entries * self.layout.code_bits,
+        }
+
+    def sizes(self, nonzeros: int) -> Sizes:
+        stored = self.layout.entries
+        found = {name: bits or 0 for name, bits in self.section_bits.items()}
+        bits = {**found, "codes": nonzeros * self.layout.code_bits}
+        bits["padding"] = (stored - nonzeros) * self.layout.code_bits
+        entries = {"pointers": self.grid[0] + 1, "indices": stored // (self.r * self.c), "codes": nonzeros}
+        return Sizes(bits, {**entries, "padding": stored - nonzeros})
+
+
 def block(r: int, c: int) -> Codec:
     """The codec; sections `pointers`, `indices` (block columns) and `codes` (block after block, in C order).
 
@@ -32,67 +73,42 @@ def block(r: int, c: int) -> Codec:
     (['18', '80', '6c'], 4)
     """
 
-    def grid(layout: Layout) -> tuple[int, int]:
-        rows, columns = layout.matrix
-        return -(-rows // r), -(-columns // c)
-
-    def positions(layout: Layout, blocks: Ints) -> Ints:
-        """Flat positions [blocks, r, c] of blocks by number, -1 outside the matrix."""
-        rows, columns = layout.matrix
-        high, wide = np.divmod(blocks, grid(layout)[1])
-        row = (high * r)[:, None, None] + np.arange(r)[:, None]
-        column = (wide * c)[:, None, None] + np.arange(c)
-        return np.where((row < rows) & (column < columns), row * columns + column, -1)
-
-    def section_bits(layout: Layout) -> Mapping[str, int | None]:
-        high, wide = grid(layout)
-        blocks = layout.entries // (r * c)
-        return {
-            "pointers": (high + 1) * width_of(blocks),
-            "indices": blocks * width_of(wide - 1),
-            "codes": layout.entries * layout.code_bits,
-        }
-
-    def sizes(layout: Layout, nonzeros: int) -> Sizes:
-        found = {name: bits or 0 for name, bits in section_bits(layout).items()}
-        zeros = layout.entries - nonzeros
-        bits = {**found, "codes": nonzeros * layout.code_bits, "padding": zeros * layout.code_bits}
-        entries = {"pointers": grid(layout)[0] + 1, "indices": layout.entries // (r * c), "codes": nonzeros}
-        return Sizes(bits, {**entries, "padding": zeros})
-
     def encode(codes: Codes, code_bits: int, symbols: int) -> Encoded:
         rows, columns = Layout(codes.shape, code_bits, symbols, 0).matrix
         flat = codes.ravel()
         place = np.flatnonzero(flat)
         row, column = np.divmod(place, columns)
-        wide = -(-columns // c)
+        high, wide = -(-rows // r), -(-columns // c)
         blocks = np.unique(row // r * wide + column // c)
-        layout = Layout(codes.shape, code_bits, symbols, len(blocks) * r * c)
-        where = positions(layout, blocks)
+        found = _Blocks(r, c, Layout(codes.shape, code_bits, symbols, len(blocks) * r * c))
+        where = found.positions(blocks)
         stored = np.where(where < 0, 0, flat[where]).astype(np.uint16)
-        per_row = np.bincount(blocks // wide, minlength=-(-rows // r))
+        per_row = np.bincount(blocks // wide, minlength=high)
         sections = {
             "pointers": pack(np.concatenate(([0], np.cumsum(per_row))), width_of(len(blocks))),
             "indices": pack(blocks % wide, width_of(wide - 1)),
             "codes": pack(stored, code_bits),
         }
-        return Encoded(sections, layout.entries, sizes(layout, len(place)))
+        return Encoded(sections, stored.size, found.sizes(len(place)))
 
     def decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[Codes, Sizes]:
-        high, wide = grid(layout)
+        found = _Blocks(r, c, layout)
         count, rest = divmod(layout.entries, r * c)
         if rest:
             raise damaged(where, f"{layout.entries} codes", f"whole blocks of {r * c}")
-        blocks = read_blocks(sections, count, high, wide, where)
+        blocks = read_blocks(sections, count, *found.grid, where)
         stream = read_stream(sections, "codes", layout.entries, layout.code_bits, layout.symbols, False, where)
         stored = stream.symbols.reshape(count, r * c)
-        inside = positions(layout, blocks).reshape(count, r * c)
+        inside = found.positions(blocks).reshape(count, r * c)
         if (count and not stored.any(axis=1).all()) or stored[inside < 0].any():
             raise damaged(f"{where} codes", "a block of zeros, or a code outside the matrix", "neither")
         codes = np.zeros(layout.elements, np.uint16)
         kept = stored != 0
         codes[inside[kept]] = stored[kept]
-        return codes, sizes(layout, int(np.count_nonzero(kept)))
+        return codes, found.sizes(int(np.count_nonzero(kept)))
+
+    def section_bits(layout: Layout) -> Mapping[str, int | None]:
+        return _Blocks(r, c, layout).section_bits
 
     return Codec(f"block{r}x{c}", encode, section_bits, decode)
 

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -112,7 +111,8 @@ def run_installed(run_python, target: Path, code: str) -> Done:
 
     -S leaves the editable install's import hook out, which would quietly supply what the wheel lacks.
     """
-    start = f"import sys; sys.path[:0] = [{str(target)!r}, {sysconfig.get_path('purelib')!r}]\n"
+    dependencies = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    start = f"import sys; sys.path[:0] = {[str(target), *dependencies]!r}\n"
     done = run_python("-I", "-S", "-c", start + code)
     assert done.returncode == 0, done.stderr
     return done

@@ -8,7 +8,7 @@ from collections.abc import Set
 from .graph import Graph
 from .ops import ACTIVATIONS
 
-__all__ = ["folded_biases", "fused_nodes"]
+__all__ = ["folded_biases", "fused_behind", "fused_nodes"]
 
 NORMALIZABLE = ("conv", "conv_transpose", "gemm")  # layers whose weights take in a batch normalization
 
@@ -53,3 +53,23 @@ def folded_biases(graph: Graph, fused: Set[str]) -> dict[str, int]:
         for node in normalized
         if "bias" not in producer[node.inputs[0]].parameters
     }
+
+
+def fused_behind(graph: Graph, fused: Set[str]) -> dict[str, int]:
+    """How many operators run inside each layer: what a runtime that does not fuse starts a kernel for.
+
+    >>> from .zoo import build_network
+    >>> graph = build_network("resnet-18")
+    >>> fused_behind(graph, fused_nodes(graph))["stem.conv"]  # its batch normalization and its relu
+    2
+    """
+    producer = {node.output: node for node in graph}
+    counts: Counter[str] = Counter()
+    for node in graph:
+        if node.name not in fused:
+            continue
+        feeder = producer[node.inputs[0]]
+        while feeder.name in fused:
+            feeder = producer[feeder.inputs[0]]
+        counts[feeder.name] += 1
+    return dict(counts)

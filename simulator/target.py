@@ -1,7 +1,8 @@
 """A piece of hardware, as a TOML file describes it. Every number carries a source and a status.
 
-Three kinds of cost model read a target, named by its `model` key:
+Four kinds of cost model read a target, named by its `model` key:
 
+- `processor` (CPU, GPU, phone, microcontroller): a data sheet, class tables, corrections where it was measured;
 - `roofline` (CPU, GPU): kernels with one efficiency each over a peak and a bandwidth, platform power;
 - `eie`: the sparse accelerator of Han et al., ISCA 2016, from its component powers;
 - `access-energy`: energy per operation and per access, no clock (Horowitz, ISSCC 2014).
@@ -22,6 +23,7 @@ from ..models.errors import TargetError
 from ..models.files import read_bytes
 from . import targets
 from .target_base import Constant, Count, Interval, Name, Struct, TargetBase
+from .target_processor import ProcessorTarget
 from .target_rules import check_rules
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Kernel",
     "MacEnergy",
     "Memory",
+    "ProcessorTarget",
     "RooflineTarget",
     "Target",
     "load_target",
@@ -122,7 +125,7 @@ class AccessEnergyTarget(TargetBase, frozen=True, kw_only=True, tag_field="model
     memories: tuple[Memory, ...]
 
 
-Target = RooflineTarget | EieTarget | AccessEnergyTarget
+Target = ProcessorTarget | RooflineTarget | EieTarget | AccessEnergyTarget
 
 
 def _at(document: object, path: str) -> object:

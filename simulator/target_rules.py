@@ -77,6 +77,21 @@ def _roofline(target: Any) -> Iterator[Broken]:
         yield "value_bits, index_bits", f"{target.value_bits}, {target.index_bits}", "at most 64"
 
 
+def _processor(target: Any) -> Iterator[Broken]:
+    for operand in ("weight", "activation"):
+        if not any(operand in level.holds for level in target.memories):
+            yield "memories", f"none that holds {operand}s", "a place for weights and one for activations"
+    if not target.peak_macs_per_s:
+        yield "peak_macs_per_s", "none", "the peak of at least one precision"
+    known = {*target.peak_macs_per_s, *target.matrix_macs_per_s}
+    if target.precision not in known:
+        yield "precision", target.precision, f"a precision with a peak: {', '.join(sorted(known))}"
+    if target.busy_w.value < target.idle_w.value:
+        yield "busy_w", target.busy_w.value, f"at least idle_w, {target.idle_w.value}"
+    if target.units > SMALL_COUNT or target.index_bits > 64:
+        yield "units, index_bits", f"{target.units}, {target.index_bits}", f"at most {SMALL_COUNT} and 64"
+
+
 def _eie(target: Any) -> Iterator[Broken]:
     if set(target.power_w) != set(target.power_component):
         yield "power_component", sorted(target.power_component), f"the names of the powers: {sorted(target.power_w)}"
@@ -100,7 +115,10 @@ def broken_rules(target: Any) -> Iterator[Broken]:
     """(field, got, wanted) for every rule that a target breaks."""
     yield from _numbers(target)
     yield from _names(target)
-    models = {"RooflineTarget": _roofline, "EieTarget": _eie, "AccessEnergyTarget": _access_energy}
+    models = {
+        "ProcessorTarget": _processor, "RooflineTarget": _roofline, "EieTarget": _eie,
+        "AccessEnergyTarget": _access_energy,
+    }  # fmt: skip
     yield from models[type(target).__name__](target)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.errors import GraphError, InputError
-from ..models.fusion import folded_biases, fused_nodes
+from ..models.fusion import folded_biases, fused_behind, fused_nodes
 from ..models.graph import Graph, Node
 from ..models.memory import peak_activation_bits
 from ..models.model import Accuracy, Model
@@ -62,7 +62,8 @@ class Workload:
 
     `storage_bits` are the predicted bits of the weights in their `storage` format, codebooks and biases
     apart, and `storage_entries` what a decoder has to step through, padding included. `storage_asked` is
-    what the user chose, "" for nothing; its shape is () or [designs, 1].
+    what the user chose, "" for nothing; its shape is () or [designs, 1]. `fused_behind` counts the normalizations
+    and activations that run inside a layer.
     `structures[..., l]()` is where the non-zero weights of layer l lie, made when first asked for.
     """
 
@@ -85,6 +86,7 @@ class Workload:
     output_elements: Array
     activation_bits: Array
     input_density: Array
+    fused_behind: Array
     storage_bits: Array
     storage_entries: Array
     structures: NDArray[np.object_]
@@ -229,6 +231,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
     fused = fused_nodes(model.graph)
     nodes = [node for node in model.graph if node.op not in VIEWS and node.name not in fused]
     folded = folded_biases(model.graph, fused)
+    behind = fused_behind(model.graph, fused)
     if not nodes:
         raise GraphError(f"network {model.graph.name}", "no layer that computes or moves anything", "at least one")
     rows = [_row(model, node, batch, overrides, place, folded.get(node.name, 0)) for place, node in enumerate(nodes)]
@@ -252,6 +255,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         file_bytes=model.file_bytes,
         accuracy=model.accuracy,
         fused=tuple(sorted(fused)),
+        fused_behind=np.array([behind.get(node.name, 0) for node in nodes], float),
         **{key: np.array(values, float) for key, values in columns.items()},
     )
 

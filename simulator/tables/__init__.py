@@ -1,0 +1,1 @@
+"""Constants that many targets share, each with its source: efficiencies by kernel class."""

@@ -180,7 +180,7 @@ def tile_occupancy(elements: int, nonzeros: int, tile: int, capacity: int) -> tu
     (1.0, 0.214, 0.214)
     """
     found = stats.hypergeom(elements, nonzeros, tile)
-    return float(found.mean()), float(found.pmf(0)), float(found.sf(capacity))
+    return float(found.mean()), float(found.cdf(0)), float(found.sf(capacity))
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,13 @@ def report(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-o", "--output", required=True, metavar="FILE.{html,md,csv,json}")
 
 
+def paper(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("row", metavar="ROW", nargs="?", help="which row (default: list them)")
+    sub.add_argument("--weights", metavar="FILE", help="real weights for table-4 or table-5")
+    sub.add_argument("--seed", type=whole, default=0, metavar="S", help="of synthetic weights (default 0)")
+    as_json(sub)
+
+
 def dashboard(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("directory", metavar="DIR", nargs="?", help="an exploration (default: what ships)")
     sub.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")

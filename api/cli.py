@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "front": ("the Pareto front of an exploration", ".study", arguments.front),
     "best": ("the design of least energy within limits", ".study", arguments.best),
     "report": ("a report to send", ".study", arguments.report),
+    "paper": ("rows of the literature: printed tables beside ours", ".paper", arguments.paper),
     "dashboard": ("the explorer in the browser", ".study", arguments.dashboard),
 }
 

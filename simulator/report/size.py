@@ -27,10 +27,10 @@ def _paper_row(name: str, ours: tuple[float, int], paper: PaperLayer) -> tuple[s
     return (
         name,
         percent(ours[0]),
-        f"{paper['weights_pct_kept_P']} %",
+        f"{paper.density_pct} %",
         str(ours[1]),
-        paper["weight_bits_PQ"],
-        f"{paper['compress_rate_PQH_pct']} %",
+        paper.weight_bits,
+        f"{paper.rate_huffman_pct} %",
     )
 
 
@@ -70,7 +70,7 @@ def size_section(model: Model) -> Section | None:
     ]
     if printed and (table := _layer_table(model, printed)):
         blocks.append(table)
-        source = next(iter(printed.values()))["source"]
+        source = next(iter(printed.values())).source
         blocks.append(Text(f"The paper: {source}; sizes in KB of 1,000 bytes from its Table 1.", "note"))
     if model.ledger:
         blocks.append(_ledger_table(model))

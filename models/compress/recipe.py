@@ -2,10 +2,12 @@
 
     name, network, dataset                       what it is for
     [train]   the dense network                  epochs, batch_size, optimizer, learning_rate, ...
+    [structured]  whole channels taken out       keep by layer, criterion, epochs, ...
     [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
     [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
     [encode]  how the codes lie in the file      format
 
+Every stage but [train] may be left out; they run in the order above.
 Tables by layer take layer names or shell patterns (`ip*`); a layer's own name goes first.
 """
 
@@ -18,7 +20,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -27,105 +29,36 @@ from ..errors import InputError, RecipeError
 from ..files import read_bytes
 from ..graph import Graph
 from .prune import by_layer, weight_names
+from .stage_settings import EncodeStage, Optimisation, PruneStage, ShareStage, StructuredStage, TrainStage
 
 __all__ = [
-    "DEFAULT_RECIPE", "EncodeStage", "Optimisation", "PruneStage", "Recipe", "ShareStage", "TrainStage",
-    "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
+    "DEFAULT_RECIPE", "EncodeStage", "Optimisation", "PruneStage", "Recipe", "ShareStage", "StructuredStage",
+    "TrainStage", "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
 LIMIT_BYTES = 1 << 20
-
-Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Bits = Annotated[int, msgspec.Meta(ge=1, le=16)]
-Epochs = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
-Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-Decay = Annotated[float, msgspec.Meta(ge=0, le=10)]
-METHOD_PATTERN = r"^(magnitude|random|[1-9]\d?:[1-9]\d?|block[1-9]\d{0,2}x[1-9]\d{0,2})$"
-PruneMethodName = Annotated[str, msgspec.Meta(pattern=METHOD_PATTERN)]
-RateWeight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
-LearningRate = Annotated[float, msgspec.Meta(gt=0, le=10)]
-
-
-class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How one stage's weights are updated.
-
-    `learning_rate` is the first one; a cosine schedule takes it to 1 % of itself over the stage's steps
-    (Loshchilov and Hutter 2017, equation 5), a constant one keeps it. `dropout` gives by layer the share
-    of its inputs that are set to 0 in a training step.
-    """
-
-    batch_size: Positive = 128
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: LearningRate = 1e-3
-    schedule: Literal["cosine", "constant"] = "cosine"
-    momentum: Rate = 0.9
-    dropout: dict[str, Rate] = {}
-
-
-class TrainStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The dense network, before anything is taken away.
-
-    Weight decay is decoupled (Loshchilov and Hutter 2019): weights, not biases, shrink by
-    learning_rate * weight_decay per step.
-    """
-
-    epochs: Epochs
-    weight_decay: Decay = 0.0
-
-
-class PruneStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Pruning by `method`: magnitude, random, N:M such as "2:4", or blockRxC such as "block4x4".
-
-    Density falls from 1 to `density` over `gradual_epochs` (cubic), every `steps_between_masks` steps; then the rest is
-    trained for `retraining_epochs` under the last masks.
-    """
-
-    density: dict[str, Fraction]
-    gradual_epochs: Epochs
-    retraining_epochs: Epochs
-    method: PruneMethodName = "magnitude"
-    schedule_density: Literal["cubic"] = "cubic"
-    steps_between_masks: Positive = 100
-    weight_decay: Decay = 0.0
-
-    @property
-    def epochs(self) -> int:
-        return self.gradual_epochs + self.retraining_epochs
-
-
-class ShareStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Weight sharing: at most 2^bits - 1 shared values by `method`, fine-tuned for `epochs` (0: not).
-
-    `rate_weight` is the entropy method's: coded bits against squared error (0.02 where it is not given).
-    """
-
-    bits: dict[str, Bits]
-    epochs: Epochs
-    method: Literal["kmeans", "exact", "uniform", "entropy"] = "kmeans"
-    rate_weight: RateWeight | msgspec.UnsetType = msgspec.UNSET
-    init: Literal["linear", "density", "random"] = "linear"
-    iterations: Positive = 200
-
-
-class EncodeStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the codes of every shared tensor lie in the `.pico` file."""
-
-    format: str = "relative5+huffman"
-
+STAGE_ORDER = ("train", "structured", "prune", "share")
+BY_LAYER = {"structured": "keep", "prune": "density", "share": "bits"}  # each stage's table of layers
+COMPLETE = ("prune.density", "share.bits")  # tables that need a value for every layer
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One compression run. `network` is what it was made for ("" for any), `dataset` what it trains on."""
 
     name: str
     train: TrainStage
-    prune: PruneStage
-    share: ShareStage
+    structured: StructuredStage | msgspec.UnsetType = msgspec.UNSET
+    prune: PruneStage | msgspec.UnsetType = msgspec.UNSET
+    share: ShareStage | msgspec.UnsetType = msgspec.UNSET
     encode: EncodeStage = EncodeStage()
     network: str = ""
     dataset: str = "mnist"
     source: str = ""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages it has, in the order in which they run."""
+        return tuple(name for name in STAGE_ORDER if getattr(self, name) is not msgspec.UNSET)
 
 
 def _shipped() -> dict[str, str]:
@@ -179,10 +112,12 @@ def recipe_settings(recipe: Recipe) -> str:
 def check_recipe(recipe: Recipe, graph: Graph) -> None:
     """Raise RecipeError where the tables by layer do not fit the network: an unknown layer, or one left out."""
     layers = list(weight_names(graph))
-    tables = {
-        "train.dropout": recipe.train.dropout, "prune.dropout": recipe.prune.dropout,
-        "share.dropout": recipe.share.dropout, "prune.density": recipe.prune.density, "share.bits": recipe.share.bits,
-    }  # fmt: skip
+    tables: dict[str, dict[str, Any]] = {}
+    for stage in recipe.stages:
+        settings = getattr(recipe, stage)
+        tables[f"{stage}.dropout"] = settings.dropout
+        if stage in BY_LAYER:
+            tables[f"{stage}.{BY_LAYER[stage]}"] = getattr(settings, BY_LAYER[stage])
     for where, table in tables.items():
         try:
             chosen = by_layer(graph, table)
@@ -191,7 +126,7 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
                 _check_key(graph, f"recipe {recipe.name}: {where}.{key}", key, layers)
             raise
         missing = [layer for layer in layers if layer not in chosen]
-        if missing and not where.endswith("dropout"):
+        if missing and where in COMPLETE:
             raise RecipeError(f"recipe {recipe.name}: {where}.{missing[0]}", "nothing", "a value for every layer")
 
 
@@ -249,7 +184,8 @@ def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
 
 
 KINDS: dict[str, Any] = {
-    "": Recipe, "train": TrainStage, "prune": PruneStage, "share": ShareStage, "encode": EncodeStage
+    "": Recipe, "train": TrainStage, "structured": StructuredStage, "prune": PruneStage, "share": ShareStage,
+    "encode": EncodeStage,
 }  # fmt: skip
 PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}
 

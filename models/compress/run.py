@@ -103,7 +103,7 @@ def _run(graph: Graph, recipe: Recipe, data: Data, seed: int, progress: Progress
 
     trained = train_stages(graph, recipe, data, seed=seed, progress=progress, start=start, save=save)
     values = {**trained.values, **{name: coded.values for name, coded in trained.coded.items()}}
-    model = Model(graph.name, graph.with_parameters(values), trained.coded)
+    model = Model(graph.name, trained.graph.with_parameters(values), trained.coded)
     decoded = _decoded(model).graph
     accuracy = _accuracy(error_pct(decoded, data.test), data.test)
     provenance = _provenance(graph, recipe, seed, trained.errors_pct, TORCH_VERSION)

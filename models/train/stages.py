@@ -1,4 +1,4 @@
-"""The three stages of a run: train dense, prune and retrain, share and fine-tune.
+"""The stages of a run: train dense, take out channels, prune and retrain, share and fine-tune.
 
 *Deep Compression* (Han et al. 2016) sections 2 and 3, with the gradual schedule of Zhu and Gupta (2017).
 """
@@ -20,8 +20,10 @@ from ..compress.checkpoint import Checkpoint
 from ..compress.dataset import Data
 from ..compress.masks import prune_mask
 from ..compress.progress import Progress
-from ..compress.prune import by_layer, cubic_density, weight_names
-from ..compress.recipe import Optimisation, PruneStage, Recipe, ShareStage, TrainStage
+from ..compress.prune import by_layer, cubic_density, known_values, weight_names
+from ..compress.recipe import Recipe
+from ..compress.stage_settings import Optimisation, PruneStage, ShareStage, StructuredStage
+from ..compress.structured import shrink
 from ..data.mnist import Split
 from ..errors import RecipeError
 from ..graph import Graph
@@ -36,18 +38,29 @@ from .optimise import (
     optimizer_arrays,
     restore_optimizer,
 )  # fmt: skip
-from .state import State, fixed_arithmetic, image_layout, initial_values, make_state, restore_state
+from .state import (
+    State,
+    fixed_arithmetic,
+    graph_arrays,
+    image_layout,
+    initial_values,
+    make_state,
+    restore_graph,
+    restore_state,
+)
 
 __all__ = ["Trained", "train_stages"]
 
-STAGES = ("train", "prune", "share")
+STAGES = {"train": 0, "prune": 1, "share": 2, "structured": 3}  # numbers that random draws depend on: never change one
+MEASURED = {"train": "dense", "structured": "structured", "prune": "pruned"}  # behind the stage, on validation images
 PROGRESS_EVERY = 10  # steps
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Outcome of a run: values of every parameter, the coded weights, errors in percent by name."""
+    """Outcome of a run: the network's final shape, values of every parameter, coded weights, errors in percent."""
 
+    graph: Graph
     values: Mapping[str, NDArray[np.float32]]
     coded: Mapping[str, CodedTensor]
     errors_pct: Mapping[str, float]
@@ -67,8 +80,17 @@ class Run:
     state: State
     errors_pct: dict[str, float] = field(default_factory=dict)
 
-    def settings(self, stage: str) -> TrainStage | PruneStage | ShareStage:
+    def settings(self, stage: str) -> Any:
         return getattr(self.recipe, stage)
+
+    def known_graph(self) -> Graph:
+        """The network with the weights as they are now."""
+        return self.graph.with_parameters({name: self.state.values(name) for name in self.state.weights})
+
+    def replace_graph(self, graph: Graph) -> None:
+        """Go on with another network, whose values are known."""
+        self.graph, self.forward = graph, torch_forward(graph)
+        self.state = make_state(graph, {name: known_values(graph, name) for name in graph.parameters})
 
 
 def train_stages(
@@ -82,33 +104,50 @@ def train_stages(
     anew for every (seed, stage, epoch), on one thread, with deterministic kernels.
     """
     with fixed_arithmetic():
+        stages = recipe.stages[1 if graph.has_weights else 0 :]
+        graph = restore_graph(graph, start.arrays) if start else graph
         state = restore_state(graph, start.arrays) if start else make_state(graph, initial_values(graph, seed))
         run = Run(graph, recipe, data, seed, progress, save, torch_forward(graph), state)
         run.errors_pct.update(start.errors_pct if start else {})
-        first = STAGES.index(start.stage) if start else int(graph.has_weights)
-        for number in range(first, len(STAGES)):
-            resumed = start if start and start.stage == STAGES[number] else None
-            _run_stage(run, number, resumed)
-        layers = by_layer(graph, recipe.share.bits)
-        bits = {name: layers[layer] for layer, name in weight_names(graph).items()}
-        coded = run.state.coded(bits, recipe.encode.format)
-        return Trained({name: run.state.values(name) for name in state.weights}, coded, run.errors_pct)
+        for stage in stages[stages.index(start.stage) if start else 0 :]:
+            _run_stage(run, stage, start if start and start.stage == stage else None)
+        _measure(run, "final")
+        values = {name: run.state.values(name) for name in run.state.weights}
+        return Trained(run.graph, values, _coded(run), run.errors_pct)
 
 
-def _run_stage(run: Run, number: int, resumed: Checkpoint | None) -> None:
-    """One stage: prepare, train its epochs, finish, measure."""
-    stage = STAGES[number]
+def _coded(run: Run) -> dict[str, CodedTensor]:
+    settings = run.recipe.share
+    if not isinstance(settings, ShareStage):
+        return {}
+    layers = by_layer(run.graph, settings.bits)
+    bits = {name: layers[layer] for layer, name in weight_names(run.graph).items()}
+    return run.state.coded(bits, run.recipe.encode.format)
+
+
+def _prepare(run: Run, stage: str) -> None:
+    """What a stage changes before its first epoch."""
     settings = run.settings(stage)
-    if stage == "prune" and "validation_dense" not in run.errors_pct:
+    if stage != "train" and "validation_dense" not in run.errors_pct:
         _measure(run, "dense")
-    if stage == "share" and resumed is None:
-        assert isinstance(settings, ShareStage)
+    if isinstance(settings, StructuredStage):
+        seed = _draw(run.seed, STAGES[stage], 0)
+        run.replace_graph(shrink(run.known_graph(), settings.keep, settings.criterion, seed).graph)
+        _measure(run, "shrunk")
+    if isinstance(settings, ShareStage):
         kmeans: dict[str, Any] = {"init": settings.init, "iterations": settings.iterations, "seed": run.seed}
         kmeans["method"] = settings.method
         if settings.rate_weight is not msgspec.UNSET:
             kmeans["rate_weight"] = settings.rate_weight
         run.state.share(run.graph, by_layer(run.graph, settings.bits), **kmeans)
         _measure(run, "shared")
+
+
+def _run_stage(run: Run, stage: str, resumed: Checkpoint | None) -> None:
+    """One stage: prepare, train its epochs, finish, measure."""
+    settings = run.settings(stage)
+    if resumed is None:
+        _prepare(run, stage)
     tensors = run.state.trained()
     optimizer = make_optimizer(tensors, settings)
     if resumed is not None:
@@ -118,18 +157,20 @@ def _run_stage(run: Run, number: int, resumed: Checkpoint | None) -> None:
     images, labels = (torch.from_numpy(a).clone() for a in (run.data.train.images, run.data.train.labels))
     batches = Batches(images, labels, size, image_layout(run.graph))
     for epoch in range(resumed.epoch if resumed else 0, settings.epochs):
-        _run_epoch(run, number, epoch, batches, optimizer)
+        _run_epoch(run, stage, epoch, batches, optimizer)
         _check_converges(run, stage, epoch)
         if run.save is not None:
             moments = {f"moment:{k}": v for k, v in optimizer_arrays(optimizer, tensors).items()}
-            run.save(Checkpoint(stage, epoch + 1, {**run.state.arrays(), **moments}, dict(run.errors_pct)))
+            arrays = {**run.state.arrays(), **graph_arrays(run.graph), **moments}
+            run.save(Checkpoint(stage, epoch + 1, arrays, dict(run.errors_pct)))
     if stage == "prune":
         _update_masks(run, step=1, steps=1)
-    _measure(run, {"train": "dense", "prune": "pruned", "share": "final"}[stage])
+    if stage in MEASURED:
+        _measure(run, MEASURED[stage])
 
 
-def _run_epoch(run: Run, number: int, epoch: int, batches: Batches, optimizer: torch.optim.Optimizer) -> None:
-    stage = STAGES[number]
+def _run_epoch(run: Run, stage: str, epoch: int, batches: Batches, optimizer: torch.optim.Optimizer) -> None:
+    number = STAGES[stage]
     settings = run.settings(stage)
     generator = torch.Generator().manual_seed(_draw(run.seed, number, epoch))
     dropout = Dropout(by_layer(run.graph, settings.dropout), generator)
@@ -172,17 +213,19 @@ def _update(state: State, settings: Optimisation, optimizer: torch.optim.Optimiz
 
 def _follow_schedule(run: Run, step: int, per_epoch: int) -> None:
     """New masks where the gradual schedule asks for them: every so many steps, and at its end."""
-    ramp = run.recipe.prune.gradual_epochs * per_epoch
-    if step == ramp or (step < ramp and step % run.recipe.prune.steps_between_masks == 0):
+    settings = run.settings("prune")
+    ramp = settings.gradual_epochs * per_epoch
+    if step == ramp or (step < ramp and step % settings.steps_between_masks == 0):
         _update_masks(run, step, ramp)
 
 
 def _update_masks(run: Run, step: int, steps: int) -> None:
-    final = by_layer(run.graph, run.recipe.prune.density)
+    settings: PruneStage = run.settings("prune")
+    final = by_layer(run.graph, settings.density)
     for layer, name in weight_names(run.graph).items():
         density = cubic_density(final[layer], step, steps)
-        seed = _draw(run.seed, STAGES.index("prune"), zlib.crc32(layer.encode()))
-        mask = prune_mask(run.state.values(name), density, run.recipe.prune.method, seed, f"tensor {name}")
+        seed = _draw(run.seed, STAGES["prune"], zlib.crc32(layer.encode()))
+        mask = prune_mask(run.state.values(name), density, settings.method, seed, f"tensor {name}")
         run.state.masks[name] = torch.from_numpy(mask.astype(np.float32))
     run.state.apply_masks()
 

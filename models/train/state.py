@@ -8,17 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..codecs.header import GraphRecord
+from ..codecs.structure import graph_from_record, graph_record, same_structure
 from ..compress.prune import check_finite, weight_names
 from ..compress.share import share_weights
 from ..graph import Graph
 from ..model import CodedTensor
 
-__all__ = ["State", "arrange", "fixed_arithmetic", "image_layout", "initial_values", "make_state", "restore_state"]
+__all__ = ["State", "arrange", "fixed_arithmetic", "graph_arrays", "image_layout", "initial_values", "make_state",
+           "restore_graph", "restore_state"]  # fmt: skip
 
 
 @contextmanager
@@ -159,3 +163,15 @@ def restore_state(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> State:
         group("codes", lambda array: torch.from_numpy(array.astype(np.int64))),
         group("codebook", lambda array: torch.from_numpy(np.array(array)).clone()),
     )
+
+
+def graph_arrays(graph: Graph) -> dict[str, NDArray[Any]]:
+    """The network's structure as bytes, for a checkpoint: stages change it."""
+    return {"graph": np.frombuffer(msgspec.json.encode(graph_record(graph)), np.uint8)}
+
+
+def restore_graph(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> Graph:
+    """The network as it was at a checkpoint, without values where its structure has changed since `graph`."""
+    record = msgspec.json.decode(arrays["graph"].tobytes(), type=str | GraphRecord)
+    found = graph_from_record(record, f"the checkpoint of {graph.name}")
+    return graph if same_structure(graph, found) else found

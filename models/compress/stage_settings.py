@@ -1,0 +1,100 @@
+"""The settings of each stage of a recipe, one struct a stage; `recipe.py` puts them together and reads them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+__all__ = ["EncodeStage", "Optimisation", "PruneStage", "ShareStage", "StructuredStage", "TrainStage"]
+
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Kept = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Bits = Annotated[int, msgspec.Meta(ge=1, le=16)]
+Epochs = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Decay = Annotated[float, msgspec.Meta(ge=0, le=10)]
+METHOD_PATTERN = r"^(magnitude|random|[1-9]\d?:[1-9]\d?|block[1-9]\d{0,2}x[1-9]\d{0,2})$"
+PruneMethodName = Annotated[str, msgspec.Meta(pattern=METHOD_PATTERN)]
+RateWeight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+LearningRate = Annotated[float, msgspec.Meta(gt=0, le=10)]
+
+
+class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one stage's weights are updated.
+
+    `learning_rate` is the first one; a cosine schedule takes it to 1 % of itself over the stage's steps
+    (Loshchilov and Hutter 2017, equation 5), a constant one keeps it. `dropout` gives by layer the share
+    of its inputs that are set to 0 in a training step.
+    """
+
+    batch_size: Positive = 128
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: LearningRate = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    momentum: Rate = 0.9
+    dropout: dict[str, Rate] = {}
+
+
+class TrainStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The dense network, before anything is taken away.
+
+    Weight decay is decoupled (Loshchilov and Hutter 2019): weights, not biases, shrink by
+    learning_rate * weight_decay per step.
+    """
+
+    epochs: Epochs
+    weight_decay: Decay = 0.0
+
+
+class PruneStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Pruning by `method`: magnitude, random, N:M such as "2:4", or blockRxC such as "block4x4".
+
+    Density falls from 1 to `density` over `gradual_epochs` (cubic), every `steps_between_masks` steps; then the rest is
+    trained for `retraining_epochs` under the last masks.
+    """
+
+    density: dict[str, Fraction]
+    gradual_epochs: Epochs
+    retraining_epochs: Epochs
+    method: PruneMethodName = "magnitude"
+    schedule_density: Literal["cubic"] = "cubic"
+    steps_between_masks: Positive = 100
+    weight_decay: Decay = 0.0
+
+    @property
+    def epochs(self) -> int:
+        return self.gradual_epochs + self.retraining_epochs
+
+
+class ShareStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weight sharing: at most 2^bits - 1 shared values by `method`, fine-tuned for `epochs` (0: not).
+
+    `rate_weight` is the entropy method's: coded bits against squared error (0.02 where it is not given).
+    """
+
+    bits: dict[str, Bits]
+    epochs: Epochs
+    method: Literal["kmeans", "exact", "uniform", "entropy"] = "kmeans"
+    rate_weight: RateWeight | msgspec.UnsetType = msgspec.UNSET
+    init: Literal["linear", "density", "random"] = "linear"
+    iterations: Positive = 200
+
+
+class StructuredStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whole channels and neurons taken out, then `epochs` of training of the smaller network.
+
+    `keep`: by layer, the fraction of its output channels that stays (see `structured.shrink`).
+    """
+
+    keep: dict[str, Kept]
+    epochs: Epochs
+    criterion: Literal["l1", "l2", "random"] = "l1"
+    weight_decay: Decay = 0.0
+
+
+class EncodeStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the codes of every shared tensor lie in the `.pico` file."""
+
+    format: str = "relative5+huffman"

@@ -1,0 +1,133 @@
+"""Every stage of a recipe in a whole run: what comes out, and that a killed run goes on to the same bytes.
+
+Interruptions are at random steps, drawn by a seed per recipe, against a run that nothing interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import msgspec
+
+from picojoule.models.build import GraphBuilder
+from picojoule.models.compress.dataset import Data
+from picojoule.models.compress.recipe import Recipe
+from picojoule.models.compress.run import compress
+from picojoule.models.data.mnist import Split
+from picojoule.models.errors import RecipeError
+from picojoule.models.graph import Graph
+from picojoule.models.pico import read_pico
+from picojoule.models.run import measure_accuracy
+
+STEPS = 5  # of an epoch: 160 images in batches of 32
+COMMON = {"batch_size": 32, "learning_rate": 0.01}
+TRAIN = {"epochs": 4, **COMMON}
+PRUNE = {"density": {"*": 0.5}, "gradual_epochs": 1, "retraining_epochs": 1, "steps_between_masks": 2, **COMMON}
+SHARE = {"bits": {"*": 3}, "epochs": 1, "batch_size": 32, "learning_rate": 1e-3}
+RECIPES: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "structured": {"structured": {"keep": {"*": 0.5}, "epochs": 2, **COMMON}},
+    "structured-shared": {
+        "structured": {"keep": {"conv1": 0.5}, "epochs": 1, "criterion": "random", **COMMON}, "prune": PRUNE,
+        "share": SHARE,
+    },
+}  # fmt: skip
+
+
+def recipe(name: str) -> Recipe:
+    return msgspec.convert({"name": name, "train": TRAIN, **RECIPES[name]}, Recipe)
+
+
+def network() -> Graph:
+    net = GraphBuilder("small", (1, 1, 12, 12))
+    net.conv("conv1", 6, 5)
+    net.max_pool("pool1", 2, 2)
+    net.conv("conv2", 8, 3)
+    net.relu("relu0")
+    net.flatten("flatten")
+    net.gemm("ip1", 30)
+    net.relu("relu1")
+    net.gemm("ip2", 4)
+    return net.build()
+
+
+def blobs(n: int, part: str, seed: int) -> Split:
+    """Four classes: a bright square in one of the corners, under noise."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, n)
+    images = random.uniform(0, 0.6, (n, 1, 12, 12)).astype(np.float32)
+    for image, label in zip(images, labels, strict=True):
+        row, column = 6 * (label // 2), 6 * (label % 2)
+        image[0, row + 1 : row + 5, column + 1 : column + 5] += 0.8
+    return Split("blobs", part, images, labels)
+
+
+DATA = Data(blobs(160, "train", 1), blobs(40, "validation", 2), blobs(80, "test", 3))
+
+
+class Interrupter:
+    """A progress callback that raises KeyboardInterrupt at the steps with these numbers, counted over the whole run."""
+
+    def __init__(self, *at: int) -> None:
+        self.at, self.count = set(at), 0
+
+    def __call__(self, stage: str, step: int, total: int) -> None:
+        self.count += 1
+        if self.count in self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picojoule.models.train.stages.PROGRESS_EVERY", 1)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_killed_run_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> None:
+    whole, file = tmp_path / "whole.pico", tmp_path / "x.pico"
+    counter = Interrupter()
+    compress(network(), recipe(name), output=whole, data=DATA, progress=counter)
+    steps = counter.count
+    random = np.random.default_rng(sum(map(ord, name)))
+    progress = Interrupter(*random.choice(np.arange(1, steps + 1), 4, replace=False).tolist())
+    broken = 0
+    while not file.exists():
+        try:
+            compress(network(), recipe(name), output=file, data=DATA, progress=progress)
+        except KeyboardInterrupt:
+            broken += 1
+    assert broken == 4
+    assert file.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["whole.pico", "x.pico"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_error_claimed_is_that_of_the_file_through_onnxruntime(name: str, tmp_path: Path) -> None:
+    made = compress(network(), recipe(name), output=tmp_path / "x.pico", data=DATA)
+    again = read_pico(tmp_path / "x.pico")
+    assert made.accuracy is not None
+    assert measure_accuracy(again.graph, DATA.test).error_pct == made.accuracy.error_pct
+    assert made.accuracy.error_pct < 40  # guessing: 75
+    assert {"validation_dense_error_pct", "validation_final_error_pct"} <= set(made.provenance)
+
+
+def test_a_structured_run_gives_a_smaller_network() -> None:
+    made = compress(network(), recipe("structured-shared"), data=DATA)
+    assert made.graph.parameters["conv1.weight"].shape == (3, 1, 5, 5)
+    assert made.graph.parameters["conv2.weight"].shape == (8, 3, 3, 3)
+    assert set(made.coded) == {"conv1.weight", "conv2.weight", "ip1.weight", "ip2.weight"}
+    assert {"validation_shrunk_error_pct", "validation_structured_error_pct"} <= set(made.provenance)
+
+
+def test_a_table_of_layers_is_checked_before_anything_is_trained() -> None:
+    bad = msgspec.convert(
+        {"name": "bad", "train": TRAIN, "structured": {"keep": {"conv9": 0.5}, "epochs": 1}}, Recipe
+    )
+    with pytest.raises(RecipeError, match=r"recipe bad: structured\.keep\.conv9: got no such layer"):
+        compress(network(), bad, data=DATA)

@@ -298,7 +298,7 @@ def test_huffman_decodes_runs_that_never_resynchronise(lengths: list[int], lead:
 
 def test_huffman_over_blocks_and_large_alphabets() -> None:
     rng = np.random.default_rng(2)
-    for alphabet, count in ((5000, 200_000), (16, 1_200_000)):
+    for alphabet, count in ((5000, 200_000), (16, 1_500_000)):
         symbols = np.minimum(rng.geometric(8 / alphabet, count), alphabet) - 1
         lengths = huffman.code_lengths(np.bincount(symbols, minlength=alphabet))
         data = huffman.encode(symbols, lengths)

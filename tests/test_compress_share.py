@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from picojoule.models.compress import share
+from picojoule.models.compress import scalar, share
+from picojoule.models.compress.histogram import binned, nearest_codes
 from picojoule.models.compress.prune import weight_names
+from picojoule.models.compress.scalar import exact_kmeans_1d
 from picojoule.models.compress.share import (
     INITS,
     Init,
@@ -133,6 +135,47 @@ def test_a_histogram_of_many_values_gives_nearly_the_same_clusters(monkeypatch: 
     exact = kmeans_1d(values, 15)
     monkeypatch.setattr(share, "HISTOGRAM_ABOVE", 1000)
     assert error_to_nearest(values, kmeans_1d(values, 15)) == pytest.approx(error_to_nearest(values, exact), rel=1e-3)
+
+
+SHAPES_OF_WEIGHTS = {
+    "normal": lambda rng, n: rng.normal(0, 0.02, n),
+    "laplace": lambda rng, n: rng.laplace(0, 0.02, n),
+    "pruned": lambda rng, n: (lambda x: x[np.abs(x) > 0.03])(rng.normal(0, 0.02, 8 * n))[:n],
+    "outlier": lambda rng, n: np.append(rng.normal(0, 0.02, n - 1), 50.0),
+    "one sign": lambda rng, n: np.abs(rng.normal(0, 1, n)),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES_OF_WEIGHTS)
+def test_exact_clusters_of_a_histogram_are_within_1e_5_of_the_optimum(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The optimum is the dynamic program over every distinct value."""
+    values = SHAPES_OF_WEIGHTS[kind](np.random.default_rng(1), 40_000).astype(np.float32)
+    best = error_to_nearest(values.astype(np.float64), exact_kmeans_1d(values, 31))
+    monkeypatch.setattr(scalar, "HISTOGRAM_ABOVE", 1000)
+    found = error_to_nearest(values.astype(np.float64), exact_kmeans_1d(values, 31))
+    assert best * (1 - 1e-9) <= found <= best * (1 + 1e-5)
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@given(st.lists(FINITE, min_size=1, max_size=40), st.integers(0, 9), st.integers(0, 99))
+def test_codes_by_table_are_those_of_a_search(values: list[float], count: int, seed: int) -> None:
+    array = np.array(values, np.float32)
+    rng = np.random.default_rng(seed)
+    near = rng.choice(array, count).astype(np.float64) * rng.choice([1.0, 1 + 1e-9, 0.999, -1.0], count)
+    borders = np.sort(near)
+    assert np.array_equal(nearest_codes(array, borders), np.searchsorted(borders, array, side="left"))
+
+
+def test_bins_keep_every_value_in_their_means() -> None:
+    values = np.random.default_rng(8).normal(size=3_000_000).astype(np.float32)
+    means, counts = binned(values)
+    assert counts.sum() == len(values)
+    assert (np.diff(means) > 0).all()
+    assert means @ counts == pytest.approx(values.sum(dtype=np.float64), rel=1e-9, abs=1e-6)
 
 
 def test_compression_without_training_of_lenet_300_100() -> None:

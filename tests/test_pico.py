@@ -13,6 +13,7 @@ import pytest
 from picojoule.models.build import GraphBuilder
 from picojoule.models.codecs import ENCODINGS
 from picojoule.models.codecs.header import DICTIONARY
+from picojoule.models.compress.masks import prune_mask
 from picojoule.models.errors import FileFormatError, InputError, OutputError
 from picojoule.models.graph import Graph, Node
 from picojoule.models.model import Accuracy, CodedTensor, Model
@@ -26,6 +27,8 @@ def coded_like(shape: tuple[int, ...], density: float, bits: int, encoding: str,
     codebook = np.concatenate(([0], np.sort(rng.normal(size=2**bits - 1)))).astype(np.float32)
     shares = 1 + np.clip(rng.normal(0.5, 0.15, shape), 0, 1) * (len(codebook) - 2)
     codes = np.where(rng.random(shape) < density, shares.round(), 0).astype(np.uint16)
+    if encoding.startswith("nm"):
+        codes *= prune_mask(rng.normal(size=shape), 1.0, encoding[2:])
     return CodedTensor(codes, codebook, bits, encoding)
 
 

@@ -1,15 +1,16 @@
 """Decoding a Huffman stream by table lookups, many parts of the stream in lockstep.
 
 The decoder is a finite state machine: the state is the inner node of the code tree that the bits so far
-lead to, the input 8 bits (4 for large alphabets), the output the set of bits at which a codeword ends
+lead to, the input 8 bits (4 for large alphabets), the output the symbols whose codewords end in them
 (Choueka, Klein and Perl, SIGIR 1985; lanes and resynchronisation as in Weissenberger and Schmidt, ICPP
-2018). The stream is cut into lanes that all start at the root and run side by side; then, lane after
-lane, the true state is followed until it meets the guessed one, which is a few bytes in practice and one
-lane at worst. Codeword ends give codeword lengths, and a canonical codeword of known length is a number.
+2018). The stream is cut into lanes that all start at the root and run side by side. Then every lane starts
+again where the lane before it ended, until it meets the states it passed before: a few bytes in practice.
+Codes that do not resynchronise so are followed lane after lane.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import gcd, isqrt
 
 import numpy as np
@@ -22,7 +23,9 @@ __all__ = ["decode"]
 
 BLOCK = 1 << 18  # bytes decoded at a time: memory stays bounded
 LANE = 384  # bytes of a lane
-WIDE_STATES = 1024  # up to here the machine eats 8 bits at a time, above 4
+ROUNDS = 3  # of resynchronising all lanes at once
+WIDE_STATES = 512  # up to here the machine eats 8 bits at a time, above 4
+SHORT = 1 << 12  # bytes; for shorter streams the larger table does not pay
 
 
 def decode(data: bytes, count: int, lengths: Lengths, where: str = "Huffman stream") -> NDArray[np.uint16]:
@@ -50,105 +53,150 @@ def decode(data: bytes, count: int, lengths: Lengths, where: str = "Huffman stre
 
 
 def _decode_blocks(data: bytes, count: int, lengths: Lengths, where: str) -> NDArray[np.uint16]:
-    moves, ends, step_bits = _machine(lengths)
-    table = _Canonical(lengths)
+    machine = _machine(lengths, len(data))
     step = gcd(*(int(n) for n in np.unique(lengths[lengths > 0])))
     lane = -(-min(LANE, max(8, isqrt(len(data)))) // step) * step
     block = max(1, BLOCK // lane) * lane
     out = np.empty(count, np.uint16)
-    done, bit, state = 0, 0, 0
+    done, state = 0, 0
+    behind = np.zeros(0, np.uint16)  # symbols that the zeros at the end of the last byte would make
     for first in range(0, len(data), block):
         steps = np.frombuffer(data[first : first + block], np.uint8)
-        marks, state = _codeword_ends(steps, state, lane, moves, ends, step_bits)
-        stop = 8 * first + np.flatnonzero(np.unpackbits(marks, count=8 * len(steps))) + 1
-        stop = stop[: count - done]
-        if len(stop):
-            out[done : done + len(stop)] = table.symbols(data, np.concatenate(([bit], stop)))
-            done, bit = done + len(stop), int(stop[-1])
+        places, state = _run(steps, state, lane, machine)
+        found = machine.symbols(places)
+        kept = found[: count - done]
+        out[done : done + len(kept)] = kept
+        done += len(kept)
+        behind = np.concatenate((behind, found[len(kept) : len(kept) + 8]))[:8]
     if done < count:
         raise damaged(where, f"{done} symbols", f"{count} symbols")
-    if packed_bytes(bit) != len(data):
-        raise damaged(where, f"{len(data)} bytes", f"{packed_bytes(bit)} bytes for {count} symbols")
+    bit = 8 * len(data) - int(machine.depth[state >> machine.step_bits]) - int(lengths[behind].sum())
+    if len(behind) > 7 or packed_bytes(bit) != len(data):
+        raise damaged(where, f"{len(data)} bytes", f"fewer bytes for {count} symbols")
     check_zero_tail(data, bit, where)
     return out
 
 
-def _machine(lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
-    """(next state, codeword ends, bits per step), both flat at [state * 2^bits + input], states times 2^bits.
+@dataclass(frozen=True, eq=False)
+class _Machine:
+    """Tables over places = state * 2^step_bits + input; states come multiplied so.
+
+    `moves` is the next state, `counts` how many codewords end, `emitted` [places * width] their symbols;
+    `depth` [states] the bits that lead to a state from the root.
+    """
+
+    step_bits: int
+    moves: NDArray[np.int32]
+    counts: NDArray[np.int32]
+    emitted: NDArray[np.uint16]
+    width: int
+    depth: NDArray[np.int64]
+
+    def symbols(self, places: NDArray[np.int32]) -> NDArray[np.uint16]:
+        """All symbols of steps in stream order, end to end."""
+        counts = self.counts.take(places)
+        ends = np.cumsum(counts, dtype=np.int32)
+        base = places * np.int32(self.width)
+        base -= ends
+        base += counts
+        spots = np.repeat(base, counts)
+        spots += np.arange(len(spots), dtype=np.int32)
+        return self.emitted.take(spots)
+
+
+def _tree(lengths: Lengths) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """(children [inner nodes, 2], -1 - symbol for a leaf; depth of each inner node).
 
     Inner nodes are numbered level by level; in a canonical code the leaves come first on each level.
     """
     counts = np.bincount(lengths, minlength=MAX_LENGTH + 1)
-    children, base, inner = [], 0, 1
+    ordered = np.argsort(np.where(lengths > 0, lengths, MAX_LENGTH + 1), kind="stable")
+    children, depths, base, inner, leaf = [], [], 0, 1, 0
     for depth in range(1, int(lengths.max()) + 1):
-        place = np.arange(2 * inner) - counts[depth]
-        children.append(np.where(place < 0, -1, base + inner + place))
-        base, inner = base + inner, len(place) - int(counts[depth])
-    child = np.concatenate(children).astype(np.int32).reshape(-1, 2)
-    step_bits = 8 if len(child) <= WIDE_STATES else 4
+        depths.append(np.full(inner, depth - 1))
+        here = int(counts[depth])
+        place = np.arange(2 * inner) - here
+        child = base + inner + place
+        child[:here] = -1 - ordered[leaf : leaf + here]
+        children.append(child)
+        base, inner, leaf = base + inner, len(place) - here, leaf + here
+    return np.concatenate(children).astype(np.int32).reshape(-1, 2), np.concatenate(depths)
+
+
+def _machine(lengths: Lengths, stream_bytes: int) -> _Machine:
+    child, depth = _tree(lengths)
+    step_bits = 8 if len(child) <= WIDE_STATES and (stream_bytes >= SHORT or len(child) <= 16) else 4
+    width = min(step_bits, (step_bits - 1) // int(lengths[lengths > 0].min()) + 1)
     inputs = np.arange(1 << step_bits)
     state = np.repeat(np.arange(len(child), dtype=np.int32)[:, None], len(inputs), axis=1)
-    ends = np.zeros(state.shape, np.uint8)
+    counts = np.zeros(state.shape, np.int32)
+    emitted = np.zeros((*state.shape, width), np.uint16)
     for bit in range(step_bits - 1, -1, -1):
         state = child[state, (inputs >> bit) & 1]
-        ends |= (state < 0).astype(np.uint8) << bit
-        state = np.maximum(state, 0)
-    return (state << step_bits).ravel(), ends.ravel(), step_bits
+        row, column = np.nonzero(state < 0)
+        emitted[row, column, counts[row, column]] = -1 - state[row, column]
+        counts[row, column] += 1
+        state[row, column] = 0
+    return _Machine(step_bits, (state << step_bits).ravel(), counts.ravel(), emitted.ravel(), width, depth)
 
 
-def _codeword_ends(
-    data: NDArray[np.uint8], start: int, lane: int, moves: NDArray[np.int32], ends: NDArray[np.uint8], step_bits: int
-) -> tuple[NDArray[np.uint8], int]:
-    """(a bit for each bit of `data`, 1 where a codeword ends; the state behind), starting in state `start`."""
+def _run(data: NDArray[np.uint8], start: int, lane: int, machine: _Machine) -> tuple[NDArray[np.int32], int]:
+    """(place of each step in stream order; the state behind), starting in state `start`."""
     lanes = -(-len(data) // lane)
     padded = np.zeros(lanes * lane, np.uint8)
     padded[: len(data)] = data
-    if step_bits == 4:
+    if machine.step_bits == 4:
         padded = np.stack((padded >> 4, padded & 15), axis=1).ravel()
     inputs = np.ascontiguousarray(padded.reshape(lanes, -1).T).astype(np.int32)
-    states = np.zeros((len(inputs) + 1, lanes), np.int32)
-    place = np.empty(lanes, np.int32)
-    for step, row in enumerate(inputs):
-        np.add(states[step], row, out=place)
-        np.take(moves, place, out=states[step + 1], mode="clip")
-    state = start
-    for column in range(lanes):
-        state = _resynchronise(states[:, column], inputs[:, column], state, moves)
-    marks = ends[states[:-1] + inputs].T.ravel()
-    if step_bits == 4:
-        marks = (marks[::2] << 4) | marks[1::2]
-    return marks[: len(data)].astype(np.uint8, copy=False), state
+    places = np.empty_like(inputs)
+    state = np.zeros(lanes, np.int32)
+    state[0] = start
+    for row, place in zip(inputs, places, strict=True):
+        np.add(state, row, out=place)
+        machine.moves.take(place, out=state, mode="clip")
+    _resynchronise(inputs, places, state, machine.moves)
+    steps = len(data) * 8 // machine.step_bits
+    ordered = np.ascontiguousarray(places.T).ravel()[:steps]
+    return ordered, int(machine.moves[ordered[-1]])
 
 
-def _resynchronise(states: NDArray[np.int32], inputs: NDArray[np.int32], state: int, moves: NDArray[np.int32]) -> int:
-    """Overwrite the guessed `states` of a lane by the true ones until both agree; the state behind the lane."""
+def _resynchronise(
+    inputs: NDArray[np.int32], places: NDArray[np.int32], ends: NDArray[np.int32], moves: NDArray[np.int32]
+) -> None:
+    """Make `places` [steps, lanes] true, in place: lane 0 is, the others started at the root.
+
+    `ends` [lanes] are the states behind the lanes as they are now.
+    """
+    begins = places[0] - inputs[0]
+    for _ in range(ROUNDS):
+        wrong = np.flatnonzero(begins[1:] != ends[:-1]) + 1
+        if not len(wrong):
+            return
+        state = ends[wrong - 1]
+        begins[wrong] = state
+        for step in range(len(inputs)):
+            place = state + inputs[step, wrong]
+            parted = place != places[step, wrong]
+            wrong, place = wrong[parted], place[parted]
+            if not len(wrong):
+                break
+            places[step, wrong] = place
+            state = moves[place]
+        else:
+            ends[wrong] = state
+    for lane in range(1, len(ends)):
+        if begins[lane] != ends[lane - 1]:
+            ends[lane] = _follow(inputs[:, lane], places[:, lane], int(ends[lane - 1]), int(ends[lane]), moves)
+
+
+def _follow(
+    inputs: NDArray[np.int32], places: NDArray[np.int32], state: int, end: int, moves: NDArray[np.int32]
+) -> int:
+    """Overwrite the `places` of a lane from `state` on until they are those that were there; the state behind."""
     for step in range(len(inputs)):
-        if states[step] == state:
-            return int(states[-1])
-        states[step] = state
-        state = int(moves[state + inputs[step]])
-    states[-1] = state
+        place = state + int(inputs[step])
+        if places[step] == place:
+            return end
+        places[step] = place
+        state = int(moves[place])
     return state
-
-
-class _Canonical:
-    """From codewords of known length to symbols: symbol = order[rank of the length's first code + code]."""
-
-    def __init__(self, lengths: Lengths) -> None:
-        counts = np.bincount(lengths, minlength=MAX_LENGTH + 1)
-        counts[0] = 0
-        self._order = np.argsort(np.where(lengths > 0, lengths, MAX_LENGTH + 1), kind="stable").astype(np.uint16)
-        first = np.zeros(MAX_LENGTH + 1, np.int64)
-        for length in range(1, MAX_LENGTH + 1):
-            first[length] = (first[length - 1] + counts[length - 1]) << 1
-        self._shift = np.cumsum(counts) - counts - first
-
-    def symbols(self, data: bytes, borders: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Symbols between neighbouring bit positions `borders` [n + 1] of `data`."""
-        start, length = borders[:-1], np.diff(borders)
-        low = int(start[0]) >> 3
-        near = np.frombuffer(data[low : (int(start[-1]) >> 3) + 4] + bytes(3), np.uint8).astype(np.uint32)
-        window = near[:-3] << 24 | near[1:-2] << 16 | near[2:-1] << 8 | near[3:]
-        aligned = window[(start >> 3) - low] << (start & 7).astype(np.uint32)
-        code = aligned >> (32 - length).astype(np.uint32)
-        return self._order[code + self._shift[length]]

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .histogram import HISTOGRAM_ABOVE, binned
+from .prune import check_finite
 
 __all__ = ["entropy_constrained_1d", "exact_kmeans_1d", "uniform_levels"]
 
@@ -22,8 +24,12 @@ ROUNDS = 60
 
 
 def _weighted(values: ArrayLike) -> tuple[Floats, Floats]:
-    """Sorted distinct values and how often each occurs."""
-    points, counts = np.unique(np.asarray(values, np.float32).ravel().astype(np.float64), return_counts=True)
+    """Sorted distinct values and how often each occurs; of very many values their fine histogram."""
+    flat = np.asarray(values, np.float32).ravel()
+    if flat.size > HISTOGRAM_ABOVE:
+        check_finite(flat, "quantizer")
+        return binned(flat)
+    points, counts = np.unique(flat.astype(np.float64), return_counts=True)
     if not len(points) or not np.isfinite(points).all():
         raise InputError("quantizer", f"{len(points)} distinct values", "finite values, at least one")
     return points, counts.astype(np.float64)
@@ -103,11 +109,13 @@ def uniform_levels(values: ArrayLike, bits: int) -> Floats:
     >>> uniform_levels([-1.0, 0.2, 3.0], 2).tolist()
     [-3.0, 0.0, 3.0]
     """
-    points, _ = _weighted(values)
+    flat = np.asarray(values, np.float32)
+    if not flat.size or not np.isfinite(flat).all():
+        raise InputError("quantizer", f"{flat.size} values", "finite values, at least one")
     if bits < 2:
         raise InputError("quantizer", f"{bits} bits", "at least 2 bits for a grid with both signs")
     half = 2 ** (bits - 1) - 1
-    return np.arange(-half, half + 1) * (float(np.abs(points).max()) / half)
+    return np.arange(-half, half + 1) * (float(np.abs(flat).max()) / half)
 
 
 def entropy_constrained_1d(values: ArrayLike, k: int, rate_weight: float, start: ArrayLike | None = None) -> Floats:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..graph import Graph
 from ..model import CodedTensor, Model
+from .histogram import HISTOGRAM_ABOVE, binned, nearest_codes
 from .prune import by_layer, check_finite, known_values, magnitude_mask, weight_names
 from .scalar import entropy_constrained_1d, exact_kmeans_1d, uniform_levels
 
@@ -29,8 +30,6 @@ Init = Literal["linear", "density", "random"]
 INITS: tuple[Init, ...] = ("linear", "density", "random")
 Method = Literal["kmeans", "exact", "uniform", "entropy"]
 METHODS: tuple[Method, ...] = ("kmeans", "exact", "uniform", "entropy")
-HISTOGRAM_ABOVE = 4_000_000  # values; beyond, k-means sees their histogram
-HISTOGRAM_BINS = 65_536
 
 
 def initial_centroids(points: NDArray[np.float64], k: int, init: Init, seed: int = 0) -> NDArray[np.float64]:
@@ -58,14 +57,6 @@ def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     return points[first], np.diff(first, append=len(points)).astype(np.float64)
 
 
-def _binned(values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and count of each filled bin of a fine histogram."""
-    counts, edges = np.histogram(values, HISTOGRAM_BINS)
-    sums, _ = np.histogram(values, edges, weights=values.astype(np.float64))
-    filled = counts > 0
-    return sums[filled] / counts[filled], counts[filled].astype(np.float64)
-
-
 def kmeans_1d(
     values: ArrayLike, k: int, *, init: Init = "linear", iterations: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:
@@ -75,7 +66,7 @@ def kmeans_1d(
     range, so a round is one search for the k-1 midpoints and two differences of prefix sums: O(k log n).
     Stops when no point changes its cluster, or after `iterations` rounds. A cluster that has no member
     keeps its centroid meanwhile and is dropped at the end; where there are at most k distinct values,
-    they are the centroids. Above 4 million values their 65,536-bin histogram is clustered instead.
+    they are the centroids. Above 4 million values their histogram of relative width 1/2048 is clustered instead.
 
     By hand: points 0, 1, 2, 8 from centroids 0 and 8 split at 4 into {0, 1, 2} and {8}.
 
@@ -87,7 +78,7 @@ def kmeans_1d(
     if k < 1 or flat.size == 0:
         raise InputError("k-means", f"k = {k} on {flat.size} values", "at least one cluster and one value")
     if flat.size > HISTOGRAM_ABOVE:
-        points, weights = _binned(flat)
+        points, weights = binned(flat)
         everything = points
     else:
         everything = np.sort(flat).astype(np.float64)
@@ -122,10 +113,13 @@ def _lloyd(
     return centroids[np.diff(edges) > 0]
 
 
-def _nearest(values: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int64]:
+def _nearest(values: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.integer]:
     """Index of the nearest of the ascending `centroids`; a midpoint goes to the lower one."""
     wide = centroids.astype(np.float64)
-    return np.searchsorted((wide[1:] + wide[:-1]) / 2, values, side="left")
+    borders = (wide[1:] + wide[:-1]) / 2
+    if values.size > HISTOGRAM_ABOVE and len(borders) < 1 << 15:
+        return nearest_codes(values, borders)
+    return np.searchsorted(borders, values, side="left")
 
 
 def _centroids(
@@ -163,10 +157,10 @@ def share_weights(
     if not 1 <= bits <= 16:
         raise InputError(f"{where}: bits", bits, "1 to 16 bits per shared weight")
     codes = np.zeros(array.shape, dtype=np.uint16)
-    place = np.nonzero(array)
-    if len(place[0]) == 0:
+    kept = array != 0
+    remaining = array[kept]
+    if not remaining.size:
         return CodedTensor(codes, np.zeros(1, np.float32), bits, encoding)
-    remaining = array[place]
     if method not in METHODS:
         raise InputError("share.method", method, f"one of {', '.join(METHODS)}")
     centroids = _centroids(remaining, bits, method, init, iterations, seed, rate_weight)
@@ -175,7 +169,7 @@ def share_weights(
     # a centroid of exactly 0 is code 0; values that none is nearest to, after rounding, are dropped
     used = (np.bincount(nearest, minlength=len(shared)) > 0) & (shared != 0)
     renumbered = np.where(used, np.cumsum(used), 0).astype(np.uint16)
-    codes[place] = renumbered[nearest]
+    codes[kept] = renumbered[nearest]
     codebook = np.concatenate((np.zeros(1, np.float32), shared[used]))
     return CodedTensor(codes, codebook, bits, encoding)
 

@@ -304,7 +304,7 @@ def targets(arguments: argparse.Namespace) -> None:
     from .front import targets as list_targets
 
     if arguments.action == "new":
-        _new_target(arguments.file)
+        _new_target(arguments.file, arguments.kind)
         return
     rows = list_targets()
     if arguments.json:
@@ -313,7 +313,7 @@ def targets(arguments: argparse.Namespace) -> None:
     print(table(["target", "kind", "what it is"], [[r["name"], r["kind"], r["title"]] for r in rows]))
 
 
-def _new_target(path: str | None) -> None:
+def _new_target(path: str | None, kind: str) -> None:
     """Write a commented template; never over a file that is there."""
     from .models.files import write_atomic
     from .simulator.target import target_template
@@ -322,7 +322,7 @@ def _new_target(path: str | None) -> None:
         raise InputError("targets new", path or "no file", "a file ending in .toml", "picojoule targets new mine.toml")
     if Path(path).exists():
         raise InputError(path, "a file that is there", "a new one", "name another file; nothing was changed")
-    write_atomic(path, target_template(path))
+    write_atomic(path, target_template(path, kind))
     print(f"{path}: every field is explained in it; try: picojoule estimate gemm:M=1,N=4096,K=9216 --target {path}")
 
 

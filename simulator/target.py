@@ -1,11 +1,12 @@
 """A piece of hardware, as a TOML file describes it. Every number carries a source and a status.
 
-Four kinds of cost model read a target, named by its `model` key:
+Five kinds of cost model read a target, named by its `model` key:
 
 - `processor` (CPU, GPU, phone, microcontroller): a data sheet, class tables, corrections where it was measured;
 - `roofline` (CPU, GPU): kernels with one efficiency each over a peak and a bandwidth, platform power;
 - `eie`: the sparse accelerator of Han et al., ISCA 2016, from its component powers;
-- `access-energy`: energy per operation and per access, no clock (Horowitz, ISSCC 2014).
+- `access-energy`: energy per operation and per access, no clock (Horowitz, ISSCC 2014);
+- `accelerator`: memory levels, PE arrays and mapspaces, which simulator/mapper maps layers on (accelerator.py).
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import msgspec
 from ..models.errors import TargetError
 from ..models.files import read_bytes
 from . import targets
+from .accelerator import AcceleratorTarget
 from .target_base import Constant, Count, Interval, Name, Struct, TargetBase
 from .target_processor import ProcessorTarget
 from .target_rules import check_rules
 
 __all__ = [
     "DEFAULT_TARGETS",
+    "AcceleratorTarget",
     "AccessEnergyTarget",
     "Constant",
     "EieTarget",
@@ -45,6 +48,7 @@ __all__ = [
 ]
 
 TARGET_LIMIT_BYTES = 1 << 20
+TEMPLATES = {"device": "template.txt", "accelerator": "template-accelerator.txt"}
 DEFAULT_TARGETS = ("core-i7-5930k", "eie", "generic-45nm", "titan-x")  # of explore, report and demo
 
 
@@ -125,7 +129,7 @@ class AccessEnergyTarget(TargetBase, frozen=True, kw_only=True, tag_field="model
     memories: tuple[Memory, ...]
 
 
-Target = ProcessorTarget | RooflineTarget | EieTarget | AccessEnergyTarget
+Target = ProcessorTarget | RooflineTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget
 
 
 def _at(document: object, path: str) -> object:
@@ -197,10 +201,10 @@ def target_names() -> list[str]:
     return sorted(_shipped())
 
 
-def target_template(path: str) -> str:
-    """The text of a commented target file, named after the file it is for."""
+def target_template(path: str, kind: str = "device") -> str:
+    """The text of a commented target file, named after the file it is for; `kind` is device or accelerator."""
     name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "my-device"
-    text = resources.files(targets).joinpath("template.txt").read_text("utf-8")
+    text = resources.files(targets).joinpath(TEMPLATES[kind]).read_text("utf-8")
     return text.replace("@NAME@", name[:80]).replace("@FILE@", path)
 
 

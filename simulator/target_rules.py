@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..models.errors import TargetError
+from .accelerator_rules import broken_accelerator_rules
 
 __all__ = ["broken_rules", "check_rules"]
 
@@ -117,7 +118,7 @@ def broken_rules(target: Any) -> Iterator[Broken]:
     yield from _names(target)
     models = {
         "ProcessorTarget": _processor, "RooflineTarget": _roofline, "EieTarget": _eie,
-        "AccessEnergyTarget": _access_energy,
+        "AccessEnergyTarget": _access_energy, "AcceleratorTarget": broken_accelerator_rules,
     }  # fmt: skip
     yield from models[type(target).__name__](target)
 

@@ -1,0 +1,245 @@
+"""Access counts of mappings, vectorised: the conventions of Timeloop's nest analysis, stated in closed form.
+
+For an operand held at a level, its tile is the product of the loops inside the storage, spatial ones
+included; an input's is the bounding box of the window. The level is filled once for every step of the
+temporal loops outside it, after dropping the innermost loops that do not index the operand; so the words
+filled are
+
+    fills = (all words of the operand's index, each tile counted whole) x (irrelevant loops kept)
+
+where irrelevant loops are kept if a relevant one (of factor > 1) lies inside them. Where the innermost
+relevant loop slides an input's window, each of its steps brings only the rows that the tile before did
+not hold; a step of any loop outside it brings a whole tile. The parent is read once per distinct tile
+among the instances that the network serves together, and takes one update per reduction group. The MACs
+hold nothing. Last tiles that a rounded-up spatial factor cuts short count what they hold.
+
+Conventions: docs/decisions/0026-what-a-mapping-costs.md; source: Timeloop (Parashar et al., ISPASS 2019)
+as of the Sparseloop artifact (Wu et al., MICRO 2022), checked row by row in tests/test_mapper_traffic.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..accelerator import DIMS
+from .hierarchy import Hierarchy
+from .problem import DIM, RELEVANT, Ints, Problem
+
+__all__ = ["Counts", "count_accesses"]
+
+WEIGHT, INPUT, OUTPUT = 0, 1, 2
+Order = Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Words by mapping, level and operand (weight, input, output), summed over a level's instances.
+
+    `tile[m, l, o]` is what ONE instance holds; 0 where the level does not keep the operand. `instances[m, l]`
+    are those in use. `delivered[m, b, o]`: words that cross the network of array block b's array to its
+    PEs, or from them before they are reduced. `steps[m]`: the product of all temporal loops.
+    """
+
+    tile: Ints
+    reads: Ints
+    updates: Ints
+    fills: Ints
+    instances: Ints
+    delivered: Ints
+    steps: Ints
+    macs: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Nest:
+    """Suffix products of the factors: `inside[m, b, d]`, blocks b and inner; one more entry than blocks."""
+
+    problem: Problem
+    hierarchy: Hierarchy
+    factors: Ints
+    orders: tuple[Order, ...]
+    inside: Ints
+
+    def spatial(self, operand: int, start: int, stop: int, *, relevant: bool) -> Ints:
+        """Product of the spatial factors of blocks start..stop-1 that (do not) index the operand."""
+        found = np.ones(len(self.factors), np.int64)
+        for b in self.hierarchy.spatial:
+            if start <= b < stop:
+                found = found * self.factors[:, b, RELEVANT[operand] == relevant].prod(axis=1)
+        return found
+
+
+def count_accesses(
+    problem: Problem, hierarchy: Hierarchy, factors: Ints, orders: Sequence[Order]
+) -> Counts:
+    """Counts of many mappings that share their loop orders.
+
+    `factors[m, b, d]`: the loop of dim d (in the order of DIMS) in block b of `hierarchy.blocks`, outermost
+    first. `orders[b]`: the dims of block b, outermost first, such as "Q N K C"; dims left out follow, and a
+    spatial block's order is ignored. Factors of a dim multiply to its bound, or to more where its outermost
+    spatial factor was rounded up (mapping.check_factors says so).
+    """
+    m, n_blocks, _ = factors.shape
+    inside = np.ones((m, n_blocks + 1, len(DIMS)), np.int64)
+    inside[:, :-1] = np.cumprod(factors[:, ::-1], axis=1)[:, ::-1]
+    full = tuple(_complete(order) for order in orders)
+    nest = _Nest(problem, hierarchy, factors, full, inside)
+    shape = (m, len(hierarchy.levels), 3)
+    tile, reads, updates, fills = (np.zeros(shape, np.int64) for _ in range(4))
+    delivered = np.zeros((m, n_blocks, 3), np.int64)
+    for operand in range(3):
+        for level, child in hierarchy.pairs(operand):
+            tile[:, level, operand] = _tile_words(nest, operand, hierarchy.place[level])
+            down, asked = _moved(nest, operand, level, child)
+            if child >= 0:
+                fills[:, child, operand] = down
+            (updates if operand == OUTPUT else reads)[:, level, operand] = asked
+            for b in hierarchy.spatial:
+                if hierarchy.place[level] < b < _end(hierarchy, child):
+                    delivered[:, b, operand] = down * (2 if operand == OUTPUT and child >= 0 else 1)
+            if operand == OUTPUT:
+                first = problem.words[OUTPUT] * nest.spatial(OUTPUT, 0, hierarchy.place[level], relevant=False)
+                reads[:, level, OUTPUT] = np.maximum(asked - first, 0)
+    used = [nest.spatial(OUTPUT, 0, p, relevant=True) * nest.spatial(OUTPUT, 0, p, relevant=False)
+            for p in hierarchy.place]  # fmt: skip
+    temporal = [b for b in range(n_blocks) if b not in hierarchy.spatial]
+    steps = factors[:, temporal].prod(axis=(1, 2))
+    return Counts(tile, reads, updates, fills, np.stack(used, axis=1), delivered, steps, problem.macs)
+
+
+def _complete(order: Order) -> tuple[str, ...]:
+    named = tuple(dim for dim in order if dim != " ")
+    return named + tuple(dim for dim in DIMS if dim not in named)
+
+
+def _end(hierarchy: Hierarchy, child: int) -> int:
+    return hierarchy.place[child] if child >= 0 else len(hierarchy.blocks)
+
+
+def _extent(problem: Problem, window: str, slid: Ints, kernel: Ints) -> Ints:
+    """Rows that `slid` output rows and `kernel` kernel rows touch: their bounding box."""
+    p, r = ("P", "R") if window in "PR" else ("Q", "S")
+    return (slid - 1) * problem.steps(p) + (kernel - 1) * problem.steps(r) + 1
+
+
+def _tile_words(nest: _Nest, operand: int, place: int) -> Ints:
+    held = np.minimum(nest.inside[:, place], nest.problem.bounds)
+    if operand != INPUT:
+        return held[:, RELEVANT[operand]].prod(axis=1)
+    rows = _extent(nest.problem, "P", held[:, DIM["P"]], held[:, DIM["R"]])
+    columns = _extent(nest.problem, "Q", held[:, DIM["Q"]], held[:, DIM["S"]])
+    return held[:, [DIM["N"], DIM["G"], DIM["C"]]].prod(axis=1) * rows * columns
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """What the temporal loops outside a place do to an operand.
+
+    `kept[m]`: product of the irrelevant loops that repeat its tiles. `slide[window][m]`: the factor of that
+    loop where it is the innermost relevant one, else 1, and `block[window][m]`, where it stands.
+    """
+
+    kept: Ints
+    slide: dict[str, Ints]
+    shift: dict[str, Ints]
+
+
+def _steps(nest: _Nest, operand: int, place: int, *, latch: bool) -> _Steps:
+    m = len(nest.factors)
+    kept, waiting = np.ones(m, np.int64), np.full(m, latch)
+    slide = {window: np.ones(m, np.int64) for window in "PQRS"}
+    shift = {window: np.ones(m, np.int64) for window in "PQRS"}
+    for b in range(place - 1, -1, -1):
+        if nest.hierarchy.blocks[b].spatial:
+            continue
+        for dim in reversed(nest.orders[b]):
+            d = DIM[dim]
+            loop = nest.factors[:, b, d]
+            if not RELEVANT[operand, d]:
+                kept *= np.where(waiting, 1, loop)
+                continue
+            here = waiting & (loop > 1)
+            if operand == INPUT and dim in slide and here.any():
+                slide[dim] = np.where(here, loop, slide[dim])
+                shift[dim] = np.where(here, nest.inside[:, b + 1, d], shift[dim])
+            waiting = waiting & (loop == 1)
+    return _Steps(kept, slide, shift)
+
+
+def _input_words(nest: _Nest, held: Ints, steps: _Steps) -> Ints:
+    """Words over all steps for input tiles of `held[m, d]`, irrelevant loops apart."""
+    problem = nest.problem
+    bounds = np.asarray(problem.bounds)
+    held = np.minimum(held, bounds)
+    count = -(-bounds // held)
+    sums = {axis: _window_sum(problem, axis, held, count) for axis in "PQ"}
+    total = sums["P"] * sums["Q"]
+    for window, loop in steps.slide.items():
+        if (loop > 1).any():
+            across = "Q" if window in "PR" else "P"
+            total = total - _overlap_sum(problem, window, held, count, loop, steps.shift[window]) * sums[across]
+    n, g, _, c, *_ = problem.bounds
+    return n * g * c * total
+
+
+def _window_sum(problem: Problem, axis: str, held: Ints, count: Ints) -> Ints:
+    """Sum of the extents over all tiles along rows (P, R) or columns (Q, S): last ones as they are."""
+    p, r = (DIM["P"], DIM["R"]) if axis == "P" else (DIM["Q"], DIM["S"])
+    slid, kernel = problem.bounds[p], problem.bounds[r]
+    stride, dilation = problem.steps(DIMS[p]), problem.steps(DIMS[r])
+    n_p, n_r = count[:, p], count[:, r]
+    return stride * n_r * (slid - n_p) + dilation * n_p * (kernel - n_r) + n_p * n_r
+
+
+def _overlap_sum(problem: Problem, window: str, held: Ints, count: Ints, loop: Ints, shift: Ints) -> Ints:
+    """Rows held over from tile to tile, summed: each sweep of `loop` has one first tile, all others overlap."""
+    moving = DIM[window]
+    other = DIM[{"P": "R", "R": "P", "Q": "S", "S": "Q"}[window]]
+    sweeps = -(-problem.bounds[moving] // (shift * loop)) * (shift // held[:, moving])
+    moves = np.where(loop > 1, count[:, moving] - sweeps, 0)
+    last = problem.bounds[other] - (count[:, other] - 1) * held[:, other]
+    total = np.zeros(len(held), np.int64)
+    for size, number in ((held[:, other], count[:, other] - 1), (last, np.ones_like(last))):
+        pair = (held[:, moving], size) if window in "PQ" else (size, held[:, moving])
+        rows = _extent(problem, window, *pair) - problem.steps(window) * shift
+        total += number * np.maximum(rows, 0)
+    return moves * total
+
+
+def _moved(nest: _Nest, operand: int, level: int, child: int) -> tuple[Ints, Ints]:
+    """(words that arrive at all instances of `child`, words that `level` is asked for): see the module."""
+    hierarchy, problem = nest.hierarchy, nest.problem
+    start, end = hierarchy.place[level], _end(hierarchy, child)
+    steps = _steps(nest, operand, end, latch=child >= 0)
+    copies = nest.spatial(operand, 0, end, relevant=False)
+    held = nest.inside[:, end]
+    if operand != INPUT:
+        words = np.full(len(held), problem.words[operand], np.int64)
+    else:
+        words = _input_words(nest, held, steps)
+    arrived = words * steps.kept * copies
+    between = [b for b in hierarchy.spatial if start < b < end]
+    if operand == INPUT and any(hierarchy.blocks[b].halo for b in between):
+        spread = held * np.stack([nest.factors[:, b] for b in between]).prod(axis=0)
+        words = _input_words(nest, spread, steps)
+    shared = np.ones((len(held), len(DIMS)), np.int64)
+    for b in between:
+        shared *= np.where(_shares(nest, operand, b)[:, None], nest.factors[:, b], 1)
+    if child < 0:  # once for every step that has work: a last step that is cut short counts what it does
+        each = -(-np.asarray(problem.bounds) // shared)[:, ~RELEVANT[operand]]
+        return np.full(len(held), problem.macs, np.int64), words * each.prod(axis=1)
+    asked = words * steps.kept * copies // shared[:, ~RELEVANT[operand]].prod(axis=1)
+    return arrived, asked
+
+
+def _shares(nest: _Nest, operand: int, b: int) -> NDArray[np.bool_]:
+    """Whether the PEs along this axis that need (make) the same word share one access of the parent."""
+    block = nest.hierarchy.blocks[b]
+    if operand == OUTPUT or block.multicast != "axis":
+        always = block.reduces if operand == OUTPUT else block.multicast == "any"
+        return np.full(len(nest.factors), always)
+    return nest.factors[:, b, RELEVANT[operand]].prod(axis=1) == 1

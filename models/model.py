@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from .errors import GraphError
 from .graph import Graph
 
-__all__ = ["Accuracy", "CodedTensor", "LedgerRow", "Model"]
+__all__ = ["CODEBOOK_DTYPES", "Accuracy", "CodedTensor", "LedgerRow", "Model"]
+
+CODEBOOK_DTYPES: Mapping[str, str] = MappingProxyType({"float32": "<f4", "float16": "<f2"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class CodedTensor:
     `codes`: unsigned, of the tensor's shape, each below `len(codebook)`.
     `codebook`: float32, `codebook[0] == 0`, at most `2 ** code_bits` entries.
     `encoding`: how the codes lie in a file, for example "relative5+huffman".
+    `codebook_dtype`: what the codebook's values take there, "float32" or "float16" (they must be such numbers).
 
     >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "dense")
     >>> t.values.tolist()
@@ -43,12 +46,19 @@ class CodedTensor:
     codebook: NDArray[np.float32]
     code_bits: int
     encoding: str
+    codebook_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if not 1 <= self.code_bits <= 16 or not 1 <= len(self.codebook) <= 2**self.code_bits:
             raise GraphError("codebook", f"{len(self.codebook)} entries", f"1 to 2^{self.code_bits}")
         if self.codebook[0] != 0 or not np.isfinite(self.codebook).all():
             raise GraphError("codebook", self.codebook[:1], "finite values, the first of them 0")
+        if self.codebook_dtype not in CODEBOOK_DTYPES:
+            raise GraphError("codebook_dtype", self.codebook_dtype, f"one of {', '.join(CODEBOOK_DTYPES)}")
+        with np.errstate(over="ignore"):
+            kept = self.codebook.astype(CODEBOOK_DTYPES[self.codebook_dtype])
+        if not np.array_equal(kept.astype(np.float32), self.codebook):
+            raise GraphError("codebook", "values between two float16 numbers", "values rounded to float16")
         if self.codes.size and int(self.codes.max()) >= len(self.codebook):
             raise GraphError("codes", int(self.codes.max()), f"codes below {len(self.codebook)}")
 

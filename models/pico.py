@@ -29,7 +29,8 @@ from .model import Accuracy, CodedTensor, LedgerRow, Model
 __all__ = ["FORMAT_VERSION", "MAGIC", "decode_pico", "encode_pico", "read_pico", "write_pico"]
 
 MAGIC = b"PICO"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest; a file without anything that is new in it keeps version 1
+NEW_IN_VERSION_2 = ("context", "float16")  # an encoding, a codebook's type
 PREFIX = struct.Struct("<4sHII")  # magic, version, header bytes, payload bytes
 CHECKSUM_BYTES = 8
 START = PREFIX.size + CHECKSUM_BYTES
@@ -85,11 +86,18 @@ def encode_pico(model: Model) -> bytes:
     body = b"".join(payload)
     _check_elements(rows, graph, len(body), f"model {model.name}", InputError)
     _check_numbers(model)
-    header = pack_header(_header(model, record, rows), f"model {model.name}")
+    version = _version(rows)
+    header = pack_header(_header(model, record, rows), f"model {model.name}", version)
     if START + len(header) + len(body) > FILE_LIMIT:
         raise InputError(f"model {model.name}", f"{len(body)} bytes", f"at most {FILE_LIMIT} bytes")
-    prefix = PREFIX.pack(MAGIC, FORMAT_VERSION, len(header), len(body))
+    prefix = PREFIX.pack(MAGIC, version, len(header), len(body))
     return b"".join((prefix, _checksum(prefix, header + body), header, body))
+
+
+def _version(rows: list[RawRow | CodedRow | None]) -> int:
+    """The oldest format version that has everything in these rows."""
+    used = {text for row in rows if isinstance(row, CodedRow) for text in (row.encoding, row.codebook_dtype)}
+    return 2 if used.intersection(NEW_IN_VERSION_2) else 1
 
 
 def _readable(model: Model, record: object) -> Graph:
@@ -127,9 +135,11 @@ def _encode_parameter(model: Model, name: str) -> tuple[RawRow | CodedRow | None
         )  # fmt: skip
     encoded = encode(tensor, f"parameter {name}")
     symbols = len(tensor.codebook)
-    bits = section_bits(tensor.encoding, Layout(tensor.shape, tensor.code_bits, symbols, encoded.entries))
+    layout = Layout(tensor.shape, tensor.code_bits, symbols, encoded.entries, tensor.codebook_dtype)
+    bits = section_bits(tensor.encoding, layout)
     streams = [len(encoded.sections[section]) for section, known in bits.items() if known is None]
-    row = CodedRow(tensor.encoding, tensor.code_bits, symbols, "float32", encoded.entries, streams)
+    dtype = tensor.codebook_dtype
+    row = CodedRow(tensor.encoding, tensor.code_bits, symbols, dtype, encoded.entries, streams)  # type: ignore[arg-type]
     return row, [encoded.sections[section] for section in bits]
 
 
@@ -169,8 +179,10 @@ def decode_pico(data: bytes, where: str) -> Model:
     The graph carries the decoded values, `coded` the codes, `ledger` every byte. Raises FileFormatError
     for damage of any kind, and allocates no more than a fixed multiple of len(data) plus 8 MiB.
     """
-    packed, payload = _split(data, where)
-    header = unpack_header(packed, where)
+    version, packed, payload = _split(data, where)
+    header = unpack_header(packed, where, version)
+    if _version(header.parameters) > version:
+        raise damaged(f"{where}: header", "what version 2 brought", f"what format version {version} has")
     graph = graph_from_record(header.graph, where)
     if len(header.parameters) != len(graph.parameters):
         raise damaged(where, f"{len(header.parameters)} parameters", f"{len(graph.parameters)} for {graph.name}")
@@ -194,20 +206,21 @@ def decode_pico(data: bytes, where: str) -> Model:
         raise damaged(where, error, "a sound network") from error
 
 
-def _split(data: bytes, where: str) -> tuple[bytes, memoryview]:
-    """(header, payload) of a file whose prefix, lengths and checksum are right."""
+def _split(data: bytes, where: str) -> tuple[int, bytes, memoryview]:
+    """(version, header, payload) of a file whose prefix, lengths and checksum are right."""
     if len(data) < START or data[: len(MAGIC)] != MAGIC:
         got = f"{len(data)} bytes starting {bytes(data[:4])!r}"
         raise FileFormatError(where, got, f"at least {START} bytes starting {MAGIC!r}", "is it a .pico file?")
     _, version, header_bytes, payload_bytes = PREFIX.unpack_from(data)
-    if version != FORMAT_VERSION:
-        raise FileFormatError(where, f"format version {version}", f"version {FORMAT_VERSION}", "update picojoule")
+    if not 1 <= version <= FORMAT_VERSION:
+        wanted = f"version 1 to {FORMAT_VERSION}"
+        raise FileFormatError(where, f"format version {version}", wanted, "update picojoule")
     if len(data) != START + header_bytes + payload_bytes:
         raise damaged(where, f"{len(data)} bytes", f"{START + header_bytes + payload_bytes} bytes")
     view = memoryview(data)
     if data[PREFIX.size : START] != _checksum(data[: PREFIX.size], view[START:]):
         raise damaged(where, "a checksum that does not match", "an unchanged file")
-    return bytes(view[START : START + header_bytes]), view[START + header_bytes :]
+    return version, bytes(view[START : START + header_bytes]), view[START + header_bytes :]
 
 
 def _check_elements(
@@ -241,13 +254,17 @@ def _stored(header: Header, graph: Graph, payload: memoryview, where: str) -> It
             place += size
         elif row is not None:
             sections = _slice(payload, place, row, parameter.shape, here)
-            layout = Layout(parameter.shape, row.code_bits, row.symbols, row.entries)
+            layout = _layout(row, parameter.shape)
             tensor, sizes = decode(row.encoding, sections, layout, here)
             total = sum(len(section) for section in sections.values())
             yield name, _Stored(tensor.values, tensor, tuple(_ledger(name, sizes, total)))
             place += total
     if place != len(payload):
         raise damaged(where, f"{len(payload) - place} bytes behind the last parameter", "none")
+
+
+def _layout(row: CodedRow, shape: tuple[int, ...]) -> Layout:
+    return Layout(shape, row.code_bits, row.symbols, row.entries, row.codebook_dtype)
 
 
 def _take(payload: memoryview, place: int, size: int, where: str) -> bytes:
@@ -259,8 +276,9 @@ def _take(payload: memoryview, place: int, size: int, where: str) -> bytes:
 def _slice(payload: memoryview, place: int, row: CodedRow, shape: tuple[int, ...], where: str) -> Mapping[str, bytes]:
     """The sections of one coded parameter, cut out of the payload."""
     if not is_encoding(row.encoding):
-        raise FileFormatError(where, f"encoding {row.encoding!r}", "one of format version 1", "update picojoule")
-    bits = section_bits(row.encoding, Layout(shape, row.code_bits, row.symbols, row.entries), where)
+        wanted = f"one of format versions 1 to {FORMAT_VERSION}"
+        raise FileFormatError(where, f"encoding {row.encoding!r}", wanted, "update picojoule")
+    bits = section_bits(row.encoding, _layout(row, shape), where)
     unknown = [name for name, known in bits.items() if known is None]
     if len(unknown) != len(row.stream_bytes):
         raise damaged(where, f"{len(row.stream_bytes)} stream lengths", f"{len(unknown)}")

@@ -54,12 +54,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a decoder must know besides the bytes: shape, bits per code, codebook length, entries stored."""
+    """What a decoder must know besides the bytes: shape, bits per code, codebook length and type, entries stored."""
 
     shape: tuple[int, ...]
     code_bits: int
     symbols: int
     entries: int
+    codebook_dtype: str = "float32"
 
     @property
     def elements(self) -> int:

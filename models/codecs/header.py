@@ -50,6 +50,8 @@ DICTIONARY = (
     rb'"validation_share_error_pct":1.6}}'
 )
 
+DICTIONARIES = {1: DICTIONARY, 2: DICTIONARY}
+
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"  # one line, nothing that a terminal would obey
@@ -68,12 +70,12 @@ class RawRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class CodedRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="coded"):
-    """A parameter stored as codes; `stream_bytes` has the length of each Huffman stream in file order."""
+    """A parameter stored as codes; `stream_bytes` has the length of each coded stream in file order."""
 
     encoding: Text
     code_bits: Annotated[int, msgspec.Meta(ge=1, le=16)]
     symbols: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
-    codebook_dtype: Literal["float32"]
+    codebook_dtype: Literal["float32", "float16"]
     entries: Count
     stream_bytes: Annotated[list[Count], msgspec.Meta(max_length=8)]
 
@@ -131,24 +133,24 @@ def _json_limit(compressed: int) -> int:
     return min(JSON_LIMIT, JSON_BASE + JSON_RATIO * compressed)
 
 
-def pack_header(header: Header, where: str) -> bytes:
-    """Compressed bytes of a header. Raises InputError for content that a reader would refuse."""
+def pack_header(header: Header, where: str, version: int = 1) -> bytes:
+    """Compressed bytes of a header of a format version. Raises InputError for content that a reader would refuse."""
     try:
         text = msgspec.json.encode(header, enc_hook=_plain)
         msgspec.json.decode(text, type=Header)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(where, error, "names, texts and numbers of at most 64 bits") from error
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARIES[version])
     packed = squeeze.compress(text) + squeeze.flush()
     if len(text) > _json_limit(len(packed)):
         raise InputError(where, f"a header of {len(text)} bytes", f"at most {_json_limit(len(packed))} bytes")
     return packed
 
 
-def unpack_header(packed: bytes, where: str) -> Header:
+def unpack_header(packed: bytes, where: str, version: int = 1) -> Header:
     """The header that `pack_header` was given, or FileFormatError; never more than 4 MiB of JSON."""
     limit = _json_limit(len(packed))
-    expand = zlib.decompressobj(-15, DICTIONARY)
+    expand = zlib.decompressobj(-15, DICTIONARIES[version])
     try:
         text = expand.decompress(packed, limit + 1)
     except zlib.error as error:
@@ -160,4 +162,4 @@ def unpack_header(packed: bytes, where: str) -> Header:
     try:
         return msgspec.json.decode(text, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise damaged(f"{where}: header", error, "a header of format version 1") from error
+        raise damaged(f"{where}: header", error, f"a header of format version {version}") from error

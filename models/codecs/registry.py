@@ -10,11 +10,12 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import InputError
-from ..model import CodedTensor
+from ..model import CODEBOOK_DTYPES, CodedTensor
 from .base import Codec, Encoded, Layout, Sizes
 from .bitmask import bitmask
 from .block import block
 from .checks import check_length, damaged
+from .context import context
 from .coo import COO
 from .csc import CSC
 from .csr import CSR
@@ -38,12 +39,13 @@ ENCODINGS: Mapping[str, Codec] = MappingProxyType(
             RLC,
             *(relative(bits, coded) for bits in range(1, 17) for coded in (False, True)),
             eie_csc4(),
+            context(),
             *(n_of_m(n, m) for n, m in ((1, 2), (1, 4), (2, 4), (4, 8))),
             *(block(r, c) for r, c in ((1, 4), (4, 1), (4, 4), (8, 8))),
         )
     }
 )
-CODEBOOK_ENTRY_BITS = 32
+CODEBOOK_ENTRY_BITS = {"float32": 32, "float16": 16}
 LARGEST_M, LARGEST_BLOCK = 16, 64
 
 
@@ -77,20 +79,20 @@ def codec_named(name: str) -> Codec:
     codec = ENCODINGS.get(name) or _sized(name)
     if codec is None:
         wanted = (
-            "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, relative1 to relative16, nmN:M such as nm2:4, "
+            "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, context, relative1 to relative16, nmN:M such as nm2:4, "
             "blockRxC such as block4x4; dense, bitmask and relative also with +huffman"
         )
         raise InputError("encoding", name, wanted)
     return codec
 
 
-def _with_codebook(sizes: Sizes, symbols: int) -> Sizes:
+def _with_codebook(sizes: Sizes, symbols: int, dtype: str) -> Sizes:
     stored = symbols - 1
-    return Sizes({"codebook": CODEBOOK_ENTRY_BITS * stored, **sizes.bits}, {"codebook": stored, **sizes.entries})
+    return Sizes({"codebook": CODEBOOK_ENTRY_BITS[dtype] * stored, **sizes.bits}, {"codebook": stored, **sizes.entries})
 
 
 def encode(tensor: CodedTensor, where: str = "") -> Encoded:
-    """The bytes of a tensor: section `codebook` (float32, little-endian, entries 1 to n - 1), then the codec's.
+    """The bytes of a tensor: section `codebook` (little-endian floats, entries 1 to n - 1), then the codec's.
 
     Raises InputError for an unknown encoding or a tensor that it cannot hold; `where` names it.
 
@@ -105,13 +107,13 @@ def encode(tensor: CodedTensor, where: str = "") -> Encoded:
         encoded = codec.encode(np.ascontiguousarray(tensor.codes), tensor.code_bits, len(tensor.codebook))
     except InputError as error:
         raise error.within(where) from error
-    codebook = np.asarray(tensor.codebook[1:], "<f4").tobytes()
-    sizes = _with_codebook(encoded.sizes, len(tensor.codebook))
+    codebook = np.asarray(tensor.codebook[1:], CODEBOOK_DTYPES[tensor.codebook_dtype]).tobytes()
+    sizes = _with_codebook(encoded.sizes, len(tensor.codebook), tensor.codebook_dtype)
     return Encoded({"codebook": codebook, **encoded.sections}, encoded.entries, sizes)
 
 
 def section_bits(encoding: str, layout: Layout, where: str = "tensor") -> dict[str, int | None]:
-    """Sections in file order and their bits, each rounded up to whole bytes; None for a Huffman stream.
+    """Sections in file order and their bits, each rounded up to whole bytes; None for a coded stream.
 
     Raises FileFormatError for a layout that no tensor has.
 
@@ -119,7 +121,7 @@ def section_bits(encoding: str, layout: Layout, where: str = "tensor") -> dict[s
     {'codebook': 2016, 'gaps': 100000, 'codes': 120000}
     """
     _check_layout(layout, where)
-    codebook = CODEBOOK_ENTRY_BITS * (layout.symbols - 1)
+    codebook = CODEBOOK_ENTRY_BITS[layout.codebook_dtype] * (layout.symbols - 1)
     return {"codebook": codebook, **codec_named(encoding).section_bits(layout)}
 
 
@@ -142,12 +144,12 @@ def decode(
         if bits is not None:
             check_length(sections[name], bits, f"{where} {name}")
     codes, sizes = codec.decode(sections, layout, where)
-    values = np.frombuffer(sections["codebook"], "<f4").astype(np.float32)
+    values = np.frombuffer(sections["codebook"], CODEBOOK_DTYPES[layout.codebook_dtype]).astype(np.float32)
     if not np.isfinite(values).all():
         raise damaged(f"{where} codebook", "a value that is not finite", "finite values")
     codebook = np.concatenate((np.zeros(1, np.float32), values))
-    tensor = CodedTensor(codes.reshape(layout.shape), codebook, layout.code_bits, encoding)
-    return tensor, _with_codebook(sizes, layout.symbols)
+    tensor = CodedTensor(codes.reshape(layout.shape), codebook, layout.code_bits, encoding, layout.codebook_dtype)
+    return tensor, _with_codebook(sizes, layout.symbols, layout.codebook_dtype)
 
 
 def _check_layout(layout: Layout, where: str) -> None:

@@ -63,7 +63,7 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.created pyproject.toml
-	$(PIP) install $(PIP_FLAGS) -e '.[run]'
+	$(PIP) install $(PIP_FLAGS) -e '.[run,ans]'
 	@touch $@
 
 # The tests need PyTorch, and where it comes from is the user's choice, not ours. A wheel in a folder that pip is

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..models.errors import InputError
+from .entropy import context_bits
 from .structure import WeightStructure, random_n_of_m, random_structure
 
 __all__ = [
@@ -147,7 +148,7 @@ LARGEST = {"nm": 16, "block": 64}
 def format_names() -> list[str]:
     """Every storage format by name; `relative{b}` for b from 1 to 16, `nm{n}:{m}`, `block{r}x{c}`, some `+huffman`."""
     return ["dense", "bitmask", "csr", "csc", "coo", "rlc", "relative4", "relative5", "relative8", "relative5+huffman",
-            "eie_csc4", "nm1:4", "nm2:4", "block4x4"]  # fmt: skip
+            "eie_csc4", "context", "nm1:4", "nm2:4", "block4x4"]  # fmt: skip
 
 
 def format_sizes(name: str) -> tuple[str, int, int] | None:
@@ -165,18 +166,19 @@ def format_sizes(name: str) -> tuple[str, int, int] | None:
 
 
 def parse_format(name: str) -> tuple[str, int, bool]:
-    """(family, index bits, Huffman?) of a format's name; formats with two sizes are their own family.
+    """(family, index bits, entropy coded?) of a format's name; formats with two sizes are their own family.
 
     >>> parse_format("relative5+huffman"), parse_format("nm2:4")
     (('relative', 5, True), ('nm2:4', 0, False))
     """
     if format_sizes(name):
         return name, 0, False
-    match = re.fullmatch(r"(dense|bitmask|csr|csc|coo|rlc|eie_csc4|relative([1-9]|1[0-6]))(\+huffman)?", name)
-    if not match or (match[3] and match[1] in ("csr", "csc", "coo", "rlc", "eie_csc4")):
+    match = re.fullmatch(r"(dense|bitmask|csr|csc|coo|rlc|eie_csc4|context|relative([1-9]|1[0-6]))(\+huffman)?", name)
+    if not match or (match[3] and match[1] in ("csr", "csc", "coo", "rlc", "eie_csc4", "context")):
         raise InputError("--format", name, f"one of {', '.join(format_names())} (relative1 to relative16, nmN:M up to "
                          "M = 16, blockRxC up to 64x64; dense, bitmask and relative also with +huffman)")  # fmt: skip
-    return ("relative", int(match[2]), bool(match[3])) if match[2] else (match[1], 0, bool(match[3]))
+    coded = bool(match[3]) or match[1] == "context"
+    return ("relative", int(match[2]), coded) if match[2] else (match[1], 0, coded)
 
 
 def _huffman_size(structure: WeightStructure, value_bits: int, index_bits: int, pads: int) -> FormatSize:
@@ -265,6 +267,8 @@ def predict_size(name: str, structure: WeightStructure, value_bits: int) -> Form
     if family == "csr":
         column, pointer = _width(structure.columns - 1), _width(count)
         return FormatSize(count * float(value_bits), count * float(column), (structure.rows + 1.0) * pointer)
+    if family == "context":
+        return FormatSize(*context_bits(structure, value_bits))
     if family == "eie_csc4":
         entries = int(structure.interleaved_entries(EIE_N_PE, EIE_ZERO_RUN_BITS).sum())
         pointers = EIE_N_PE * (structure.columns + 1.0) * EIE_POINTER_BITS

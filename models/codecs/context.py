@@ -1,9 +1,10 @@
 """`context`: mask and values by an adaptive model and a range coder, one stream per tensor (extra `[ans]`).
 
-    stream = order byte, split (2 bytes), then range-coded decisions: row counts, mask, values (see `context_model`)
+    stream = order byte, on a grid split (2 bytes), then range-coded: row counts, mask, values (see `context_model`)
 
-The order byte is the width of the grid on which columns have neighbours above (0: none, at most 127); its highest bit says
-that the matrix is taken transposed. The writer tries several and keeps the shortest. Bounded work: see `check_work`.
+The order byte is the width of the grid on which columns have neighbours above (0: none, at most 127); its highest bit
+says that the matrix is taken transposed. The writer tries several and keeps the shortest. Shapes whose decoding would
+take longer than their elements warrant are refused on both sides.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .range_coder import Coder, Meter, Reader, Writer
 __all__ = ["context", "measure_bits"]
 
 TRANSPOSED, WIDEST_GRID = 128, 127
-HEAD_BYTES = 3
+SPLIT_BYTES = 2
 FEW_COLUMNS, COLUMNS_PER_ROW = 4096, 8
 MOST_ROWS = 1 << 16
 TRIED_ELEMENTS = 1 << 22  # of larger matrices only one way is tried
@@ -36,17 +37,20 @@ def _too_long(rows: int, columns: int) -> bool:
     return rows > MOST_ROWS or columns > max(FEW_COLUMNS, COLUMNS_PER_ROW * rows)
 
 
-def _run(coder: Coder, matrix: Matrix, grid: int, symbols: int, split: int, entries: int, where: str) -> Matrix:
-    """Pass the codes [rows, columns] through `coder`; what comes back is what a reader has."""
+def _run(
+    coder: Coder, matrix: Matrix, grid: int, symbols: int, split: int, entries: int, where: str
+) -> tuple[Matrix, float]:
+    """Pass the codes [rows, columns] through `coder`; returns what a reader gets, and the bits before the values."""
     counts = code_row_counts(coder, np.count_nonzero(matrix, axis=1).astype(np.int64), matrix.shape[1])
     if int(counts.sum()) != entries:
         raise damaged(where, f"rows with {counts.sum()} non-zeros", f"{entries}, the number of codes")
     order = np.argsort(-counts, kind="stable")
     mask = code_mask(coder, matrix[order] != 0, counts[order], grid)
+    indices = coder.bits
     values = code_values(coder, matrix[order], mask, grid, symbols, split)
     out = np.zeros_like(matrix)
     out[order] = values
-    return out
+    return out, indices
 
 
 def _grids(shape: tuple[int, ...], columns: int) -> Iterator[int]:
@@ -99,37 +103,35 @@ def _best(codes: Codes, symbols: int) -> tuple[int, Matrix, int]:
     splits = {order & TRANSPOSED: _split(matrix, symbols) for order, matrix in ways}
     if len(ways) == 1:
         return *ways[0], splits[ways[0][0] & TRANSPOSED]
+
     def cost(way: tuple[int, Matrix]) -> float:
-        return _metered(way[0] & ~TRANSPOSED, way[1], symbols, splits[way[0] & TRANSPOSED])[0]
+        return _metered(way[0] & ~TRANSPOSED, way[1], symbols, splits[way[0] & TRANSPOSED])
 
     order, matrix = min(ways, key=cost)
     return order, matrix, splits[order & TRANSPOSED]
 
 
-def _metered(grid: int, matrix: Matrix, symbols: int, split: int) -> tuple[float, float]:
-    """(all bits, those of rows and mask) by the model's own probabilities."""
-    everything, indices = Meter(), Meter()
-    entries = int(np.count_nonzero(matrix))
-    _run(everything, matrix, grid, symbols, split, entries, "")
-    counts = np.count_nonzero(matrix, axis=1).astype(np.int64)
-    order = np.argsort(-counts, kind="stable")
-    code_row_counts(indices, counts, matrix.shape[1])
-    code_mask(indices, matrix[order] != 0, counts[order], grid)
-    return everything.bits, indices.bits
+def _head(order: int, split: int) -> bytes:
+    return bytes((order,)) + (split.to_bytes(SPLIT_BYTES, "little") if order & ~TRANSPOSED else b"")
+
+
+def _metered(grid: int, matrix: Matrix, symbols: int, split: int) -> float:
+    meter = Meter()
+    _run(meter, matrix, grid, symbols, split, int(np.count_nonzero(matrix)), "")
+    return meter.bits
 
 
 def measure_bits(codes: Codes, symbols: int) -> float:
     """Bits of the shortest stream by the model's probabilities, without the coder's word at its end; needs no extra."""
     order, matrix, split = _best(codes, symbols)
-    return 8 * HEAD_BYTES + _metered(order & ~TRANSPOSED, matrix, symbols, split)[0]
+    return 8 * len(_head(order, split)) + _metered(order & ~TRANSPOSED, matrix, symbols, split)
 
 
-def _sizes(matrix: Matrix, order: int, symbols: int, split: int, stream_bytes: int) -> Sizes:
-    """Indices by the model's probabilities, rounded down; what is left of the stream are the values."""
-    nonzeros = int(np.count_nonzero(matrix))
+def _sizes(entries: int, indices: float, head_bytes: int, stream_bytes: int) -> Sizes:
+    """Head, rows and mask by the model's probabilities, rounded down; what is left of the stream are the values."""
     total = 8 * stream_bytes
-    indices = min(total, int(_metered(order & ~TRANSPOSED, matrix, symbols, split)[1]) + 8 * HEAD_BYTES)
-    return Sizes({"codes": total - indices, "indices": indices}, {"codes": nonzeros, "indices": nonzeros})
+    known = min(total, int(indices) + 8 * head_bytes)
+    return Sizes({"codes": total - known, "indices": known}, {"codes": entries, "indices": entries})
 
 
 def context() -> Codec:
@@ -144,27 +146,31 @@ def context() -> Codec:
         order, matrix, split = _best(codes, symbols)
         entries = int(np.count_nonzero(matrix))
         writer = Writer()
-        _run(writer, matrix, order & ~TRANSPOSED, symbols, split, entries, "")
-        stream = bytes((order,)) + split.to_bytes(2, "little") + writer.finish()
-        return Encoded({"stream": stream}, entries, _sizes(matrix, order, symbols, split, len(stream)))
+        _, indices = _run(writer, matrix, order & ~TRANSPOSED, symbols, split, entries, "")
+        head = _head(order, split)
+        stream = head + writer.finish()
+        return Encoded({"stream": stream}, entries, _sizes(entries, indices, len(head), len(stream)))
 
     def section_bits(layout: Layout) -> Mapping[str, int | None]:
         return {"stream": None}
 
     def decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[Codes, Sizes]:
         stream = sections["stream"]
-        if len(stream) < HEAD_BYTES:
-            raise damaged(f"{where} stream", f"{len(stream)} bytes", f"at least {HEAD_BYTES}")
-        order, split = stream[0], int.from_bytes(stream[1:HEAD_BYTES], "little")
+        order = stream[0] if stream else 0
+        start = len(_head(order, 0))
+        if len(stream) < start:
+            raise damaged(f"{where} stream", f"{len(stream)} bytes", f"at least {start}")
+        split = int.from_bytes(stream[1:start], "little")
         rows, columns = layout.matrix if order < TRANSPOSED else layout.matrix[::-1]
         if _too_long(rows, columns) or layout.entries > layout.elements:
             raise damaged(where, f"{rows} x {columns}, {layout.entries} codes", "a matrix that a writer encodes")
-        reader = Reader(stream[HEAD_BYTES:], f"{where} stream")
+        reader = Reader(stream[start:], f"{where} stream")
         empty = np.zeros((rows, columns), np.uint16)
-        matrix = _run(reader, empty, order & ~TRANSPOSED, layout.symbols, split, layout.entries, where)
+        matrix, indices = _run(reader, empty, order & ~TRANSPOSED, layout.symbols, split, layout.entries, where)
+        reader.finish()
         if layout.symbols and int(matrix.max(initial=0)) >= layout.symbols:
             raise damaged(f"{where} codes", int(matrix.max()), f"codes below {layout.symbols}")
         codes = np.ascontiguousarray(matrix.T if order & TRANSPOSED else matrix).ravel()
-        return codes, _sizes(matrix, order, layout.symbols, split, len(stream))
+        return codes, _sizes(layout.entries, indices, start, len(stream))
 
     return Codec("context", encode, section_bits, decode)

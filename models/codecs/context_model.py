@@ -1,14 +1,14 @@
 """The probabilities of `context`: whole-number counts of what was coded before, a piece of a column at a time.
 
-**Rows.** How many non-zeros each row has, one after the other, as the difference from the row before; so rows sorted by it
-cost about a bit each. Rows are then taken in falling order of their counts.
-**Mask.** Column after column; a row with r of its ones left and c columns to go has a one here with r / c on average (with
-r = 0 or r = c it needs no bits). The column's own factor is what it showed in the pieces before this one (4, 8, 16,
-... rows), with the factor of its neighbours (to the left; on a grid also above) worth `PRIOR_ONES` expected ones. The
+**Rows.** How many non-zeros each row has, one after the other, as the difference from the row before; so rows sorted by
+it cost about a bit each. Rows are then taken in falling order of their counts.
+**Mask.** Column after column; a row with r of its ones left and c columns to go has a one here with r / c on average
+(with r = 0 or r = c it needs no bits). The column's own factor is what it showed in the pieces before this one (4, 8,
+16, ... rows), with the factor of its neighbours (to the left; on a grid also above) worth two expected ones. The
 product, in thirds of an octave, and the number of neighbouring ones on the grid choose a pair of counts: how often this
 was followed by 0 and by 1. Their ratio is the probability: a wrong assumption above costs bits, never correctness.
-**Values.** The code minus 1, its bits from the highest on, each with counts of its own for what went before it and for the
-weighted sum of the neighbours' halves of the codebook (below or above: the sign, where the codebook is sorted).
+**Values.** The code minus 1, its bits from the highest on, each with counts of its own for what went before it and for
+the weighted sum of the neighbours' halves of the codebook (below or above: the sign, where the codebook is sorted).
 
 Nothing here is a float: the reader has exactly the writer's probabilities. Matrices are rows x columns.
 """

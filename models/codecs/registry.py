@@ -79,8 +79,8 @@ def codec_named(name: str) -> Codec:
     codec = ENCODINGS.get(name) or _sized(name)
     if codec is None:
         wanted = (
-            "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, context, relative1 to relative16, nmN:M such as nm2:4, "
-            "blockRxC such as block4x4; dense, bitmask and relative also with +huffman"
+            "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, context, relative1 to relative16, nmN:M such as "
+            "nm2:4, blockRxC such as block4x4; dense, bitmask and relative also with +huffman"
         )
         raise InputError("encoding", name, wanted)
     return codec

@@ -143,6 +143,7 @@ def huffman_bits(histogram: NDArray[np.int64]) -> int:
 
 SIZED = re.compile(r"(nm|block)([1-9]\d?)([:x])([1-9]\d?)")
 LARGEST = {"nm": 16, "block": 64}
+REGENERATED = re.compile(r"(expander[1-9]\d{0,6}@\d{1,10})(\+huffman)?")
 
 
 def format_names() -> list[str]:
@@ -166,13 +167,15 @@ def format_sizes(name: str) -> tuple[str, int, int] | None:
 
 
 def parse_format(name: str) -> tuple[str, int, bool]:
-    """(family, index bits, entropy coded?) of a format's name; formats with two sizes are their own family.
+    """(family, index bits, entropy coded?) of a format's name; formats with two numbers are their own family.
 
     >>> parse_format("relative5+huffman"), parse_format("nm2:4")
     (('relative', 5, True), ('nm2:4', 0, False))
     """
     if format_sizes(name):
         return name, 0, False
+    if match := REGENERATED.fullmatch(name):
+        return match[1], 0, bool(match[2])
     match = re.fullmatch(r"(dense|bitmask|csr|csc|coo|rlc|eie_csc4|context|relative([1-9]|1[0-6]))(\+huffman)?", name)
     if not match or (match[3] and match[1] in ("csr", "csc", "coo", "rlc", "eie_csc4", "context")):
         raise InputError("--format", name, f"one of {', '.join(format_names())} (relative1 to relative16, nmN:M up to "
@@ -246,6 +249,22 @@ def _other_size(family: str, structure: WeightStructure, value_bits: int) -> For
     return FormatSize(stored * float(value_bits), blocks * float(_width(wide - 1)), pointers, 0, stored - count)
 
 
+def _expander_size(structure: WeightStructure, value_bits: int, degree: int, huffman: bool) -> FormatSize:
+    """A value for every weight of the graph, zeros among them counted as padding; no index (see models/patterns.py)."""
+    existing = structure.rows * degree * structure.kernel
+    zeros = existing - structure.nonzeros
+    if zeros < 0 or degree * structure.kernel > structure.columns:
+        raise InputError("--format expander", f"{structure.nonzeros} weights", f"at most {existing}, in its own graph",
+                         "it is made by training: see the recipe stage [expander]")  # fmt: skip
+    if not huffman:
+        return FormatSize(existing * float(value_bits), pads=zeros)
+    codes = structure.code_histogram
+    values = existing * float(value_bits)
+    if codes is not None:
+        values = float(huffman_bits(np.concatenate(([zeros], codes[1:]))))
+    return FormatSize(values, tables_bits=table_bits(len(codes) if codes is not None else 2**value_bits), pads=zeros)
+
+
 def _check_n_of_m(structure: WeightStructure, n: int, m: int) -> None:
     most = structure.largest_group(m)
     if most > n:
@@ -275,6 +294,8 @@ def predict_size(name: str, structure: WeightStructure, value_bits: int) -> Form
         return FormatSize(
             entries * float(EIE_CODE_BITS), entries * float(EIE_ZERO_RUN_BITS), pointers, 0, entries - count
         )
+    if family.startswith("expander"):
+        return _expander_size(structure, value_bits, int(family.removeprefix("expander").partition("@")[0]), huffman)
     if family in ("csc", "coo", "rlc") or format_sizes(family):
         return _other_size(family, structure, value_bits)
     pads = structure.relative_pads(index_bits)

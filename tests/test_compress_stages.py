@@ -22,6 +22,7 @@ from picojoule.models.compress.run import compress
 from picojoule.models.data.mnist import Split
 from picojoule.models.errors import RecipeError
 from picojoule.models.graph import Graph
+from picojoule.models.patterns import expander_mask, layer_seed
 from picojoule.models.pico import read_pico
 from picojoule.models.run import measure_accuracy
 
@@ -37,6 +38,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "structured": {"keep": {"conv1": 0.5}, "epochs": 1, "criterion": "random", **COMMON}, "prune": PRUNE,
         "share": SHARE,
     },
+    "expander": {"expander": {"degree": {"conv2": 3, "ip1": 16}}, "prune": PRUNE, "share": SHARE},
 }  # fmt: skip
 
 
@@ -123,6 +125,19 @@ def test_a_structured_run_gives_a_smaller_network() -> None:
     assert made.graph.parameters["conv2.weight"].shape == (8, 3, 3, 3)
     assert set(made.coded) == {"conv1.weight", "conv2.weight", "ip1.weight", "ip2.weight"}
     assert {"validation_shrunk_error_pct", "validation_structured_error_pct"} <= set(made.provenance)
+
+
+def test_an_expander_run_trains_its_graph_and_stores_no_index() -> None:
+    made = compress(network(), recipe("expander"), data=DATA, seed=5)
+    seed = layer_seed(5, "ip1")
+    tensor = made.coded["ip1.weight"]
+    assert tensor.encoding == f"expander16@{seed}+huffman"
+    assert not tensor.codes[~expander_mask(tensor.shape, 16, seed)].any()
+    assert tensor.nonzeros > 0.9 * 30 * 16
+    assert made.coded["conv2.weight"].nonzeros <= 8 * 3 * 9
+    assert made.coded["ip2.weight"].nonzeros == 60  # pruned to half, as the recipe says
+    kinds = {row.section for row in made.ledger if row.tensor == "ip1.weight"}
+    assert kinds == {"codes", "codebook", "huffman_table", "alignment"}
 
 
 def test_a_table_of_layers_is_checked_before_anything_is_trained() -> None:

@@ -21,6 +21,7 @@ from .csc import CSC
 from .csr import CSR
 from .dense import dense
 from .eie_csc4 import eie_csc4
+from .expander import expander
 from .n_of_m import n_of_m
 from .relative import relative
 from .rlc import RLC
@@ -51,13 +52,16 @@ LARGEST_M, LARGEST_BLOCK = 16, 64
 
 @lru_cache(maxsize=256)
 def _sized(name: str) -> Codec | None:
-    """A codec whose name holds two sizes: n of m up to 16, blocks of up to 64 x 64."""
+    """A codec whose name holds two numbers: n of m up to 16, blocks of up to 64 x 64, a degree and a seed."""
     if match := re.fullmatch(r"nm([1-9]\d?):([1-9]\d?)", name):
         n, m = int(match[1]), int(match[2])
         return n_of_m(n, m) if n < m <= LARGEST_M else None
     if match := re.fullmatch(r"block([1-9]\d?)x([1-9]\d?)", name):
         r, c = int(match[1]), int(match[2])
         return block(r, c) if max(r, c) <= LARGEST_BLOCK else None
+    if match := re.fullmatch(r"expander([1-9]\d{0,6})@(0|[1-9]\d{0,9})(\+huffman)?", name):
+        seed = int(match[2])
+        return expander(int(match[1]), seed, bool(match[3])) if seed < 1 << 32 else None
     return None
 
 
@@ -80,7 +84,7 @@ def codec_named(name: str) -> Codec:
     if codec is None:
         wanted = (
             "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, context, relative1 to relative16, nmN:M such as "
-            "nm2:4, blockRxC such as block4x4; dense, bitmask and relative also with +huffman"
+            "nm2:4, blockRxC such as block4x4, expanderD@SEED; dense, bitmask and relative also with +huffman"
         )
         raise InputError("encoding", name, wanted)
     return codec

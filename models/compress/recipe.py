@@ -2,6 +2,7 @@
 
     name, network, dataset                       what it is for
     [train]   the dense network                  epochs, batch_size, optimizer, learning_rate, ...
+    [expander]  layers that are sparse from the start  degree by layer
     [structured]  whole channels taken out       keep by layer, criterion, epochs, ...
     [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
     [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
@@ -28,12 +29,21 @@ from ..codecs import codec_named
 from ..errors import InputError, RecipeError
 from ..files import read_bytes
 from ..graph import Graph
+from .fixed_masks import check_masks
 from .prune import by_layer, weight_names
-from .stage_settings import EncodeStage, Optimisation, PruneStage, ShareStage, StructuredStage, TrainStage
+from .stage_settings import (
+    EncodeStage,
+    ExpanderMasks,
+    Optimisation,
+    PruneStage,
+    ShareStage,
+    StructuredStage,
+    TrainStage,
+)
 
 __all__ = [
-    "DEFAULT_RECIPE", "EncodeStage", "Optimisation", "PruneStage", "Recipe", "ShareStage", "StructuredStage",
-    "TrainStage", "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
+    "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "Recipe", "ShareStage",
+    "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
@@ -47,6 +57,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     name: str
     train: TrainStage
+    expander: ExpanderMasks | msgspec.UnsetType = msgspec.UNSET
     structured: StructuredStage | msgspec.UnsetType = msgspec.UNSET
     prune: PruneStage | msgspec.UnsetType = msgspec.UNSET
     share: ShareStage | msgspec.UnsetType = msgspec.UNSET
@@ -118,6 +129,8 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
         tables[f"{stage}.dropout"] = settings.dropout
         if stage in BY_LAYER:
             tables[f"{stage}.{BY_LAYER[stage]}"] = getattr(settings, BY_LAYER[stage])
+    if recipe.expander is not msgspec.UNSET:
+        tables["expander.degree"] = recipe.expander.degree
     for where, table in tables.items():
         try:
             chosen = by_layer(graph, table)
@@ -128,6 +141,7 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
         missing = [layer for layer in layers if layer not in chosen]
         if missing and where in COMPLETE:
             raise RecipeError(f"recipe {recipe.name}: {where}.{missing[0]}", "nothing", "a value for every layer")
+    check_masks(recipe.name, graph, recipe.expander, recipe.stages)
 
 
 def _check_key(graph: Graph, where: str, key: str, layers: list[str]) -> None:
@@ -184,8 +198,8 @@ def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
 
 
 KINDS: dict[str, Any] = {
-    "": Recipe, "train": TrainStage, "structured": StructuredStage, "prune": PruneStage, "share": ShareStage,
-    "encode": EncodeStage,
+    "": Recipe, "train": TrainStage, "expander": ExpanderMasks, "structured": StructuredStage, "prune": PruneStage,
+    "share": ShareStage, "encode": EncodeStage,
 }  # fmt: skip
 PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-__all__ = ["EncodeStage", "Optimisation", "PruneStage", "ShareStage", "StructuredStage", "TrainStage"]
+__all__ = ["EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "ShareStage", "StructuredStage", "TrainStage"]
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Kept = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -92,6 +92,16 @@ class StructuredStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_
     epochs: Epochs
     criterion: Literal["l1", "l2", "random"] = "l1"
     weight_decay: Decay = 0.0
+
+
+class ExpanderMasks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Layers that have only the weights of a regular bipartite graph, from the first training step on.
+
+    `degree`: by layer, the inputs (input channels) of each output. Their codes are stored as `expander{degree}@{seed}`;
+    [prune] leaves these layers alone.
+    """
+
+    degree: dict[str, Positive]
 
 
 class EncodeStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -28,6 +28,7 @@ from ..data.mnist import Split
 from ..errors import RecipeError
 from ..graph import Graph
 from ..model import CodedTensor
+from .constraints import constrain, constrained, constrained_layers, encodings
 from .evaluate import error_pct
 from .network import Dropout, Forward, torch_forward
 from .optimise import (
@@ -104,9 +105,13 @@ def train_stages(
     anew for every (seed, stage, epoch), on one thread, with deterministic kernels.
     """
     with fixed_arithmetic():
-        stages = recipe.stages[1 if graph.has_weights else 0 :]
-        graph = restore_graph(graph, start.arrays) if start else graph
-        state = restore_state(graph, start.arrays) if start else make_state(graph, initial_values(graph, seed))
+        stages = recipe.stages[1 if graph.has_weights and not constrained(recipe) else 0 :]
+        if start:
+            graph = restore_graph(graph, start.arrays)
+            state = restore_state(graph, start.arrays)
+        else:
+            state = make_state(graph, initial_values(graph, seed))
+            constrain(state, graph, recipe, seed)
         run = Run(graph, recipe, data, seed, progress, save, torch_forward(graph), state)
         run.errors_pct.update(start.errors_pct if start else {})
         for stage in stages[stages.index(start.stage) if start else 0 :]:
@@ -122,7 +127,7 @@ def _coded(run: Run) -> dict[str, CodedTensor]:
         return {}
     layers = by_layer(run.graph, settings.bits)
     bits = {name: layers[layer] for layer, name in weight_names(run.graph).items()}
-    return run.state.coded(bits, run.recipe.encode.format)
+    return run.state.coded(bits, encodings(run.graph, run.recipe, run.seed))
 
 
 def _prepare(run: Run, stage: str) -> None:
@@ -221,8 +226,11 @@ def _follow_schedule(run: Run, step: int, per_epoch: int) -> None:
 
 def _update_masks(run: Run, step: int, steps: int) -> None:
     settings: PruneStage = run.settings("prune")
+    kept = constrained_layers(run.graph, run.recipe)
     final = by_layer(run.graph, settings.density)
     for layer, name in weight_names(run.graph).items():
+        if layer in kept:
+            continue
         density = cubic_density(final[layer], step, steps)
         seed = _draw(run.seed, STAGES["prune"], zlib.crc32(layer.encode()))
         mask = prune_mask(run.state.values(name), density, settings.method, seed, f"tensor {name}")

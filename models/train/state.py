@@ -89,11 +89,11 @@ class State:
         """A copy of a parameter as a C-contiguous array."""
         return np.array(self.weights[name].detach().numpy(), order="C")
 
-    def coded(self, bits: Mapping[str, int], encoding: str) -> dict[str, CodedTensor]:
-        """The shared weights by parameter name; `bits` by parameter name."""
+    def coded(self, bits: Mapping[str, int], encodings: Mapping[str, str]) -> dict[str, CodedTensor]:
+        """The shared weights by parameter name; `bits` and `encodings` by parameter name."""
         return {
             name: CodedTensor(codes.numpy().astype(np.uint16), self.codebooks[name].numpy().copy(), bits[name],
-                              encoding)
+                              encodings[name])
             for name, codes in self.codes.items()
         }  # fmt: skip
 

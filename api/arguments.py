@@ -144,7 +144,10 @@ def report(sub: argparse.ArgumentParser) -> None:
 
 def paper(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("row", metavar="ROW", nargs="?", help="which row (default: list them)")
-    sub.add_argument("--weights", metavar="FILE", help="real weights for table-4 or table-5")
+    sub.add_argument("networks", metavar="NETWORK", nargs="*", help="of the ladder (default: one of each family; all)")
+    sub.add_argument("--weights", metavar="FILE", help="real weights for table-4, table-5 or the ladder of one network")
+    sub.add_argument("--density", type=number, metavar="D", help="of the ladder, for all layers")
+    sub.add_argument("--bits", type=whole, metavar="B", help="of the ladder, for all layers")
     sub.add_argument("--seed", type=whole, default=0, metavar="S", help="of synthetic weights (default 0)")
     as_json(sub)
 

@@ -22,6 +22,8 @@ ROWS: dict[str, tuple[str, str, str]] = {
                 "print_table"),
     "table-5": ("VGG-16 at the printed densities and bits: synthetic, or --weights FILE (Table 5)", ".paper_tables",
                 "print_table"),
+    "ladder": ("dense, pruned, shared, Huffman for any NETWORK ..., and bytes by method", ".paper_ladder",
+               "print_ladder"),
 }  # fmt: skip
 
 

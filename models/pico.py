@@ -23,6 +23,7 @@ from .codecs.header import CodedRow, Header, RawRow, pack_header, unpack_header
 from .codecs.structure import graph_from_record, graph_record
 from .errors import FileFormatError, GraphError, InputError
 from .files import open_atomic, read_bytes
+from .finite import check_finite_parameters
 from .graph import Graph
 from .model import Accuracy, CodedTensor, LedgerRow, Model
 
@@ -75,6 +76,7 @@ def encode_pico(model: Model) -> bytes:
     >>> decode_pico(encode_pico(model), "example").graph.parameter_count
     431080
     """
+    check_finite_parameters(model.graph)
     record = graph_record(model.graph)
     graph = _readable(model, record)
     rows: list[RawRow | CodedRow | None] = []
@@ -123,8 +125,6 @@ def _header(model: Model, record: object, rows: list[RawRow | CodedRow | None]) 
 
 def _encode_parameter(model: Model, name: str) -> tuple[RawRow | CodedRow | None, list[bytes]]:
     values = model.graph.parameters[name].values
-    if values is not None and not np.isfinite(values).all():
-        raise InputError(f"parameter {name}", "a value that is not finite", "finite weights", "check the training")
     if name not in model.coded:
         return (None, []) if values is None else (RawRow("float32"), [values.astype("<f4").tobytes()])
     tensor = model.coded[name]

@@ -227,7 +227,7 @@ def test_weights_that_are_not_finite_are_refused() -> None:
     graph = small_lenet()
     values = {name: np.ones(p.shape, np.float32) for name, p in graph.parameters.items()}
     values["ip1.weight"][3, 4] = np.nan
-    with pytest.raises(InputError, match=r"tensor ip1\.weight: got 1 of 2880 values NaN or infinite, wanted finite"):
+    with pytest.raises(InputError, match=r"layer ip1: parameter ip1\.weight: got 1 of 2880 values NaN or infinite"):
         compress(graph.with_parameters(values), TINY, data=DATA)
 
 

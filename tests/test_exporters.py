@@ -26,6 +26,7 @@ from picojoule.models.importers import import_onnx
 from picojoule.models.load import load_model
 from picojoule.models.model import Model
 from picojoule.models.run import predict
+from picojoule.models.zoo import build_network
 
 MODELS = ("lenet-300-100@deep-compression", "lenet-5@deep-compression")
 
@@ -199,3 +200,15 @@ def test_more_than_protobuf_holds_is_refused() -> None:
     huge = Graph(graph.name, graph.inputs, graph.outputs, graph.nodes, graph.tensors, parameters)
     with pytest.raises(InputError, match=r"at most \d+ in ONNX; export to \.safetensors"):
         export_onnx(huge)
+
+
+@pytest.mark.parametrize("suffix", EXPORTERS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_exported(suffix: str, bad: float, tmp_path: Path) -> None:
+    graph = build_network("lenet-300-100")
+    values = {name: np.ones(p.shape, np.float32) for name, p in graph.parameters.items()}
+    values["ip2.bias"][7] = bad
+    model = Model("lenet-300-100", graph.with_parameters(values))
+    with pytest.raises(InputError, match=r"^layer ip2: parameter ip2\.bias: got 1 of 100 values NaN or infinite"):
+        export_model(model, tmp_path / f"x{suffix}")
+    assert not list(tmp_path.iterdir())

@@ -23,20 +23,22 @@ from picojoule.models.build import GraphBuilder
 from picojoule.models.codecs.header import DICTIONARY, JSON_BASE, JSON_RATIO
 from picojoule.models.errors import FileFormatError
 from picojoule.models.model import Accuracy, CodedTensor, Model
+from picojoule.models.patterns import expander_mask
 from picojoule.models.pico import decode_pico, encode_pico
 from picojoule.models.zoo import build_network
 
 START = 22
-PEAK_BYTES = 64 << 20
+PEAK_BYTES = 1 << 20  # for files of a few KB
 ENCODINGS = ["dense+huffman", "csr", "relative2+huffman", "eie_csc4", "bitmask", "relative3", "dense",
              "csc", "coo", "rlc", "nm2:4", "block2x3"]  # fmt: skip
+NEWER = ["context", "expander3@7", "expander2@1+huffman", "relative4+huffman"]  # a file of version 2
 
 
-def small_model() -> Model:
+def small_model(encodings: list[str] = ENCODINGS) -> Model:
     """Small layers, one for each family of encodings, under one graph of its own."""
     rng = np.random.default_rng(0)
     net = GraphBuilder("hostile", (1, 9))
-    for place in range(len(ENCODINGS)):
+    for place in range(len(encodings)):
         net.gemm(f"fc{place}", 7 + place, bias=place % 2 == 0)
     graph, coded, values = net.build(), {}, {}
     for name, parameter in graph.parameters.items():
@@ -44,10 +46,13 @@ def small_model() -> Model:
             values[name] = rng.normal(size=parameter.shape).astype(np.float32)
             continue
         codes = (rng.random(parameter.shape) < 0.3) * rng.integers(1, 16, parameter.shape)
-        if ENCODINGS[len(coded)] == "nm2:4":
+        encoding = encodings[len(coded)]
+        if encoding == "nm2:4":
             codes[:, np.arange(codes.shape[1]) % 4 > 1] = 0
+        if match := re.match(r"expander(\d+)@(\d+)", encoding):
+            codes *= expander_mask(codes.shape, int(match[1]), int(match[2]))
         codebook = np.arange(16, dtype=np.float32)
-        coded[name] = CodedTensor(codes.astype(np.uint16), codebook, 4, ENCODINGS[len(coded)])
+        coded[name] = CodedTensor(codes.astype(np.uint16), codebook, 4, encoding)
         values[name] = coded[name].values
     provenance = {"command": "picojoule compress", "seed": 3}
     return Model("hostile", graph.with_parameters(values), coded, Accuracy(1.5, "mnist", 10, "test"), {}, provenance)
@@ -58,7 +63,8 @@ def named_model() -> Model:
     return Model("lenet-5", build_network("lenet-5"))
 
 
-FILES = [encode_pico(small_model()), encode_pico(named_model())]
+FILES = [encode_pico(small_model()), encode_pico(small_model(NEWER)), encode_pico(named_model())]
+SLOW_FILES, FAST_FILES = 10_000, 1_000
 
 
 def assemble(header: bytes, payload: bytes, version: int = 1) -> bytes:
@@ -160,23 +166,28 @@ def all_spots(value: Any) -> Any:
 def change(seed: int) -> bytes:
     """One hostile file. A third is damaged anywhere, the rest has a right checksum and often right lengths."""
     rng = random.Random(seed)
-    data = FILES[seed % 8 == 7]
+    data = FILES[(0, 0, 0, 0, 0, 1, 1, 2)[seed % 8]]
     header, payload = parts(data)
-    match rng.randrange(6):
+    version = data[4]
+    match rng.randrange(7):
         case 0:
             return mutate(data, rng)
         case 1:
             changed = mutate(data, rng)
             return repair(changed) if len(changed) >= START else changed
         case 2:
-            return assemble(mutate(header, rng), payload)
+            return assemble(mutate(header, rng), payload, version)
         case 3:
-            return assemble(header, mutate(payload, rng))
+            return assemble(header, mutate(payload, rng), version)
         case 4:
-            return assemble(deflate(mutate_text(inflate(header), rng)), payload)
+            return assemble(deflate(mutate_text(inflate(header), rng)), payload, version)
+        case 5:  # lengths and versions that nobody wrote, behind a right checksum
+            lengths = [rng.choice((0, 1, size, 2 * size, 2**31, 2**32 - 1)) for size in (len(header), len(payload))]
+            prefix = struct.pack("<4sHII", b"PICO", rng.choice((0, version, 3, 65535)), *lengths)
+            return repair(prefix + bytes(8) + data[START:])
         case _:
             text = mutate_text(mutate_text(inflate(header), rng), rng)
-            return assemble(deflate(text), mutate(payload, rng))
+            return assemble(deflate(text), mutate(payload, rng), version)
 
 
 def read(data: bytes) -> Model | None:
@@ -202,15 +213,60 @@ def test_mutated_files_are_read_or_refused(seed: int) -> None:
             np.testing.assert_array_equal(parameter.values, again.graph.parameters[name].values)
 
 
-def test_mutated_files_need_little_memory() -> None:
+def refused_in_little_memory(seeds: range) -> int:
+    """How many of the hostile files are refused, each in one line and within PEAK_BYTES."""
+    refused = 0
     tracemalloc.start()
     try:
-        for seed in range(400):
-            read(change(seed))
-            _, peak = tracemalloc.get_traced_memory()
-            assert peak < PEAK_BYTES, f"seed {seed}: {peak} bytes"
+        for seed in seeds:
+            data = change(seed)
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            refused += read(data) is None
+            peak = tracemalloc.get_traced_memory()[1] - before
+            assert peak < PEAK_BYTES, f"seed {seed}: {peak} bytes for a file of {len(data)}"
     finally:
         tracemalloc.stop()
+    return refused
+
+
+def test_mutated_files_need_little_memory() -> None:
+    assert refused_in_little_memory(range(FAST_FILES)) > 0.8 * FAST_FILES
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_files_are_one_line_each() -> None:
+    assert refused_in_little_memory(range(FAST_FILES, FAST_FILES + SLOW_FILES)) > 0.8 * SLOW_FILES
+
+
+@pytest.mark.parametrize(
+    ("row", "payload_bytes"),
+    [
+        (["coded", "relative16", 1, 1, "float32", 0, []], 0),
+        (["coded", "relative16+huffman", 1, 1, "float32", 0, [0, 0]], 5 * 65_536 // 8 + 1),
+        (["coded", "coo", 1, 1, "float32", 0, []], 0),
+        (["coded", "rlc", 1, 1, "float32", 0, []], 0),
+        (["coded", "csr", 1, 1, "float32", 0, []], 129),
+        (["coded", "csc", 1, 1, "float32", 0, []], 129),
+        (["coded", "block64x64", 1, 1, "float32", 0, []], 3),
+        (["coded", "bitmask", 1, 1, "float32", 0, []], 1 << 17),
+        (["coded", "eie_csc4", 1, 1, "float32", 0, []], 64 * 1025 * 2),
+    ],
+    ids=lambda value: value[1] if isinstance(value, list) else None,
+)
+def test_what_a_tiny_file_may_stand_for_at_most(row: list[Any], payload_bytes: int) -> None:
+    """2^20 zeros, the most that any payload may claim: read within the 8 MiB that decode_pico allows itself."""
+    data = header_of(giant(row, 1024, 1024), bytes(payload_bytes))
+    tracemalloc.start()
+    try:
+        model = decode_pico(data, "h.pico")
+        assert tracemalloc.get_traced_memory()[1] < (8 << 20) + len(data)
+    finally:
+        tracemalloc.stop()
+    assert model.coded["w"].nonzeros == 0
+    bigger = header_of(giant(row, 1024, 2048), bytes(payload_bytes % 100))
+    with pytest.raises(FileFormatError):
+        decode_pico(bigger, "h.pico")
 
 
 def test_every_single_byte_flip_is_found() -> None:

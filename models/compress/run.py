@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.mnist import Split
 from ..errors import InputError, MissingExtraError
+from ..finite import check_finite_parameters
 from ..graph import Graph
 from ..load import load_model
 from ..model import Accuracy, Model
@@ -57,6 +58,7 @@ def compress(
         raise InputError(f"network {graph.name}", "no convolution and no matrix product", "a layer to compress")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError("--seed", seed, "a whole number of at least 0")
+    check_finite_parameters(graph)
     splits = data if isinstance(data, Data) else load_data(data or settings.dataset)
     check_data(splits, graph)
     kept = _checkpoint_path(checkpoint, output)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..finite import check_finite_parameters
 from ..graph import Graph
 from ..model import CodedTensor, Model
 from .histogram import HISTOGRAM_ABOVE, binned, nearest_codes
@@ -198,6 +199,7 @@ def compress_without_training(
     >>> compress_without_training(graph, density=0.75, bits=2).coded["fc.weight"].values.tolist()
     [[0.0, 1.0], [1.2000000476837158, -2.0]]
     """
+    check_finite_parameters(graph)
     densities, widths = by_layer(graph, density), by_layer(graph, bits)
     coded: dict[str, CodedTensor] = {}
     values: dict[str, NDArray[np.float32]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import write_atomic
+from ..finite import check_finite_parameters
 from ..graph import Graph
 from ..model import Model
 from .onnx import export_onnx
@@ -25,14 +26,17 @@ EXPORTERS: Mapping[str, Callable[[Graph], bytes]] = {
 def export_model(model: Model, path: str | os.PathLike[str]) -> None:
     """Write `model` to `path` as its suffix says, whole or not at all.
 
-    Shared weights are written decoded, as float32 values. Raises InputError for another suffix,
-    GraphError for a model without weights, OutputError where the file cannot be written.
+    Shared weights are written decoded, as float32 values. Raises InputError for another suffix
+    or a weight that is not finite, GraphError for a model without weights, OutputError where the file
+    cannot be written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in EXPORTERS:
         raise InputError(str(path), f"suffix {suffix or '(none)'}", f"one of {', '.join(EXPORTERS)}",
                          "for example -o model.onnx")  # fmt: skip
-    write_atomic(path, EXPORTERS[suffix](_decoded(model)))
+    graph = _decoded(model)
+    check_finite_parameters(graph)
+    write_atomic(path, EXPORTERS[suffix](graph))
 
 
 def _decoded(model: Model) -> Graph:

@@ -9,12 +9,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from .codebooks import CODEBOOK_KINDS, codebook_bits, pack_codebook, unpack_codebook
 from .errors import GraphError
 from .graph import Graph
 
-__all__ = ["CODEBOOK_DTYPES", "Accuracy", "CodedTensor", "LedgerRow", "Model"]
-
-CODEBOOK_DTYPES: Mapping[str, str] = MappingProxyType({"float32": "<f4", "float16": "<f2"})
+__all__ = ["Accuracy", "CodedTensor", "LedgerRow", "Model"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,10 @@ class CodedTensor:
     """A weight tensor as codes into a codebook. Code 0 always stands for the value 0 (a pruned weight).
 
     `codes`: unsigned, of the tensor's shape, each below `len(codebook)`.
-    `codebook`: float32, `codebook[0] == 0`, at most `2 ** code_bits` entries.
+    `codebook`: float32, `codebook[0] == 0`, at most `2 ** code_bits` entries (one more in "sign", which has no zero).
     `encoding`: how the codes lie in a file, for example "relative5+huffman".
-    `codebook_dtype`: what the codebook's values take there, "float32" or "float16" (they must be such numbers).
+    `codebook_dtype`: how the codebook lies there, see `codebooks` (it must be of that kind).
+    `scales`: float32 by output (the first axis), where `codebook_dtype` is "channel_grid".
 
     >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "dense")
     >>> t.values.tolist()
@@ -47,20 +47,31 @@ class CodedTensor:
     code_bits: int
     encoding: str
     codebook_dtype: str = "float32"
+    scales: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.code_bits <= 16 or not 1 <= len(self.codebook) <= 2**self.code_bits:
+        most = 2**self.code_bits + (self.encoding == "sign")
+        if not 1 <= self.code_bits <= 16 or not 1 <= len(self.codebook) <= most:
             raise GraphError("codebook", f"{len(self.codebook)} entries", f"1 to 2^{self.code_bits}")
         if self.codebook[0] != 0 or not np.isfinite(self.codebook).all():
             raise GraphError("codebook", self.codebook[:1], "finite values, the first of them 0")
-        if self.codebook_dtype not in CODEBOOK_DTYPES:
-            raise GraphError("codebook_dtype", self.codebook_dtype, f"one of {', '.join(CODEBOOK_DTYPES)}")
-        with np.errstate(over="ignore"):
-            kept = self.codebook.astype(CODEBOOK_DTYPES[self.codebook_dtype])
-        if not np.array_equal(kept.astype(np.float32), self.codebook):
-            raise GraphError("codebook", "values between two float16 numbers", "values rounded to float16")
+        self._check_kind()
         if self.codes.size and int(self.codes.max()) >= len(self.codebook):
             raise GraphError("codes", int(self.codes.max()), f"codes below {len(self.codebook)}")
+
+    def _check_kind(self) -> None:
+        kind, rows = self.codebook_dtype, self.shape[0] if self.shape else 1
+        if kind not in CODEBOOK_KINDS:
+            raise GraphError("codebook_dtype", kind, f"one of {', '.join(CODEBOOK_KINDS)}")
+        wanted = (rows,) if kind == "channel_grid" else None
+        if (None if self.scales is None else self.scales.shape) != wanted:
+            raise GraphError("scales", "another number", f"one by output for channel_grid, none else, not {kind}")
+        try:
+            kept, _ = unpack_codebook(kind, pack_codebook(kind, self.codebook, self.scales), len(self.codebook))
+        except ValueError as error:
+            raise GraphError("codebook", error, f"values that {kind} can hold") from error
+        if not np.array_equal(kept, self.codebook):
+            raise GraphError("codebook", f"values that {kind} cannot hold", f"values rounded to {kind}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,7 +79,13 @@ class CodedTensor:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        return self.codebook[self.codes]
+        found = self.codebook[self.codes]
+        return found if self.scales is None else found * self.scales.reshape(-1, *(1,) * (found.ndim - 1))
+
+    @property
+    def codebook_bits(self) -> int:
+        """What the codebook takes in a file, scales included."""
+        return codebook_bits(self.codebook_dtype, len(self.codebook), self.shape[0] if self.shape else 1)
 
     @property
     def nonzeros(self) -> int:

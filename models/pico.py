@@ -31,7 +31,8 @@ __all__ = ["FORMAT_VERSION", "MAGIC", "decode_pico", "encode_pico", "read_pico",
 
 MAGIC = b"PICO"
 FORMAT_VERSION = 2  # the newest; a file without anything that is new in it keeps version 1
-NEW_IN_VERSION_2 = ("context", "float16")  # an encoding, a codebook's type
+NEW_IN_VERSION_2 = ("context", "sign", "float16", "mirrored", "grid", "channel_grid")  # encodings, codebooks' types
+REGENERATED = ("expander", "hashed")  # encodings of version 2 with numbers in their names
 PREFIX = struct.Struct("<4sHII")  # magic, version, header bytes, payload bytes
 CHECKSUM_BYTES = 8
 START = PREFIX.size + CHECKSUM_BYTES
@@ -99,7 +100,7 @@ def encode_pico(model: Model) -> bytes:
 def _version(rows: list[RawRow | CodedRow | None]) -> int:
     """The oldest format version that has everything in these rows."""
     used = {text for row in rows if isinstance(row, CodedRow) for text in (row.encoding, row.codebook_dtype)}
-    return 2 if used.intersection(NEW_IN_VERSION_2) else 1
+    return 2 if used.intersection(NEW_IN_VERSION_2) or any(name.startswith(REGENERATED) for name in used) else 1
 
 
 def _readable(model: Model, record: object) -> Graph:

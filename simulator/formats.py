@@ -143,7 +143,7 @@ def huffman_bits(histogram: NDArray[np.int64]) -> int:
 
 SIZED = re.compile(r"(nm|block)([1-9]\d?)([:x])([1-9]\d?)")
 LARGEST = {"nm": 16, "block": 64}
-REGENERATED = re.compile(r"(expander[1-9]\d{0,6}@\d{1,10})(\+huffman)?")
+REGENERATED = re.compile(r"(expander[1-9]\d{0,6}@\d{1,10}|hashed@\d{1,10}|sign)(\+huffman)?")
 
 
 def format_names() -> list[str]:
@@ -174,7 +174,8 @@ def parse_format(name: str) -> tuple[str, int, bool]:
     """
     if format_sizes(name):
         return name, 0, False
-    if match := REGENERATED.fullmatch(name):
+    match = REGENERATED.fullmatch(name)
+    if match and (not match[2] or match[1].startswith("expander")):
         return match[1], 0, bool(match[2])
     match = re.fullmatch(r"(dense|bitmask|csr|csc|coo|rlc|eie_csc4|context|relative([1-9]|1[0-6]))(\+huffman)?", name)
     if not match or (match[3] and match[1] in ("csr", "csc", "coo", "rlc", "eie_csc4", "context")):
@@ -294,6 +295,12 @@ def predict_size(name: str, structure: WeightStructure, value_bits: int) -> Form
         return FormatSize(
             entries * float(EIE_CODE_BITS), entries * float(EIE_ZERO_RUN_BITS), pointers, 0, entries - count
         )
+    if family.startswith(("sign", "hashed")):
+        bits = float(structure.elements) if family == "sign" else 0.0
+        if structure.nonzeros < structure.elements:
+            raise InputError(f"--format {family}", "a layer with zeros", "one without: it is made by training",
+                             "see the recipe stages [sketch] and [quantize]")  # fmt: skip
+        return FormatSize(bits)
     if family.startswith("expander"):
         return _expander_size(structure, value_bits, int(family.removeprefix("expander").partition("@")[0]), huffman)
     if family in ("csc", "coo", "rlc") or format_sizes(family):

@@ -25,6 +25,7 @@ from .structure import WeightStructure, random_structure, structure_of
 __all__ = ["Overrides", "Workload", "make_workload", "storage_size"]
 
 Array = NDArray[np.float64]
+FLOAT_BITS = 32
 MASK_SEED = 20160618  # the opening day of ISCA 2016
 
 
@@ -104,7 +105,7 @@ class Workload:
 
     @property
     def codebook_bits(self) -> Array:
-        """Bits of the codebooks: fp32 entries, the zero of code 0 not stored."""
+        """Bits of the codebooks, in entries of fp32, as they are stored: without the zero of code 0."""
         return 32.0 * self.codebook_entries
 
     @property
@@ -157,7 +158,7 @@ def _memoised(make: Callable[[], WeightStructure]) -> Callable[[], WeightStructu
 class _Weights:
     nonzeros: int
     bits: int
-    codebook_entries: int
+    codebook_entries: float
     structure: Callable[[], WeightStructure]
     basis: str
     storage: str
@@ -178,7 +179,7 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
         return _Weights(
             tensor.nonzeros,
             tensor.code_bits,
-            len(tensor.codebook) - 1,
+            tensor.codebook_bits / FLOAT_BITS,
             _memoised(lambda: structure_of(mask, nonzero_codes, kernel)),
             "exact",
             storage or tensor.encoding,

@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..codebooks import codebook_bits, pack_codebook, unpack_codebook
 from ..errors import InputError
-from ..model import CODEBOOK_DTYPES, CodedTensor
+from ..model import CodedTensor
 from .base import Codec, Encoded, Layout, Sizes
 from .bitmask import bitmask
 from .block import block
@@ -22,9 +23,11 @@ from .csr import CSR
 from .dense import dense
 from .eie_csc4 import eie_csc4
 from .expander import expander
+from .hashed import hashed
 from .n_of_m import n_of_m
 from .relative import relative
 from .rlc import RLC
+from .sign import SIGN
 
 __all__ = ["ENCODINGS", "codec_named", "decode", "encode", "is_encoding", "section_bits"]
 
@@ -46,13 +49,14 @@ ENCODINGS: Mapping[str, Codec] = MappingProxyType(
         )
     }
 )
-CODEBOOK_ENTRY_BITS = {"float32": 32, "float16": 16}
 LARGEST_M, LARGEST_BLOCK = 16, 64
 
 
 @lru_cache(maxsize=256)
 def _sized(name: str) -> Codec | None:
-    """A codec whose name holds two numbers: n of m up to 16, blocks of up to 64 x 64, a degree and a seed."""
+    """A codec for weights of one kind: n of m up to 16, blocks of up to 64 x 64, a degree and a seed, signs."""
+    if name == "sign":
+        return SIGN
     if match := re.fullmatch(r"nm([1-9]\d?):([1-9]\d?)", name):
         n, m = int(match[1]), int(match[2])
         return n_of_m(n, m) if n < m <= LARGEST_M else None
@@ -62,6 +66,8 @@ def _sized(name: str) -> Codec | None:
     if match := re.fullmatch(r"expander([1-9]\d{0,6})@(0|[1-9]\d{0,9})(\+huffman)?", name):
         seed = int(match[2])
         return expander(int(match[1]), seed, bool(match[3])) if seed < 1 << 32 else None
+    if match := re.fullmatch(r"hashed@(0|[1-9]\d{0,9})", name):
+        return hashed(int(match[1])) if int(match[1]) < 1 << 32 else None
     return None
 
 
@@ -84,19 +90,25 @@ def codec_named(name: str) -> Codec:
     if codec is None:
         wanted = (
             "one of dense, bitmask, csr, csc, coo, rlc, eie_csc4, context, relative1 to relative16, nmN:M such as "
-            "nm2:4, blockRxC such as block4x4, expanderD@SEED; dense, bitmask and relative also with +huffman"
+            "nm2:4, blockRxC such as block4x4, expanderD@SEED, hashed@SEED, sign; dense, bitmask, relative and "
+            "expander also with +huffman"
         )
         raise InputError("encoding", name, wanted)
     return codec
 
 
-def _with_codebook(sizes: Sizes, symbols: int, dtype: str) -> Sizes:
-    stored = symbols - 1
-    return Sizes({"codebook": CODEBOOK_ENTRY_BITS[dtype] * stored, **sizes.bits}, {"codebook": stored, **sizes.entries})
+def _with_codebook(sizes: Sizes, layout: Layout) -> Sizes:
+    bits = _codebook_bits(layout)
+    wide = 16 if layout.codebook_dtype == "float16" else 32
+    return Sizes({"codebook": bits, **sizes.bits}, {"codebook": bits // wide, **sizes.entries})
+
+
+def _codebook_bits(layout: Layout) -> int:
+    return codebook_bits(layout.codebook_dtype, layout.symbols, layout.matrix[0])
 
 
 def encode(tensor: CodedTensor, where: str = "") -> Encoded:
-    """The bytes of a tensor: section `codebook` (little-endian floats, entries 1 to n - 1), then the codec's.
+    """The bytes of a tensor: section `codebook` (see `codebooks`), then the codec's.
 
     Raises InputError for an unknown encoding or a tensor that it cannot hold; `where` names it.
 
@@ -111,8 +123,9 @@ def encode(tensor: CodedTensor, where: str = "") -> Encoded:
         encoded = codec.encode(np.ascontiguousarray(tensor.codes), tensor.code_bits, len(tensor.codebook))
     except InputError as error:
         raise error.within(where) from error
-    codebook = np.asarray(tensor.codebook[1:], CODEBOOK_DTYPES[tensor.codebook_dtype]).tobytes()
-    sizes = _with_codebook(encoded.sizes, len(tensor.codebook), tensor.codebook_dtype)
+    symbols, kind = len(tensor.codebook), tensor.codebook_dtype
+    codebook = pack_codebook(kind, tensor.codebook, tensor.scales)
+    sizes = _with_codebook(encoded.sizes, Layout(tensor.shape, tensor.code_bits, symbols, encoded.entries, kind))
     return Encoded({"codebook": codebook, **encoded.sections}, encoded.entries, sizes)
 
 
@@ -124,9 +137,8 @@ def section_bits(encoding: str, layout: Layout, where: str = "tensor") -> dict[s
     >>> section_bits("relative5", Layout((300, 784), 6, 64, 20000))
     {'codebook': 2016, 'gaps': 100000, 'codes': 120000}
     """
-    _check_layout(layout, where)
-    codebook = CODEBOOK_ENTRY_BITS[layout.codebook_dtype] * (layout.symbols - 1)
-    return {"codebook": codebook, **codec_named(encoding).section_bits(layout)}
+    _check_layout(encoding, layout, where)
+    return {"codebook": _codebook_bits(layout), **codec_named(encoding).section_bits(layout)}
 
 
 def decode(
@@ -148,16 +160,18 @@ def decode(
         if bits is not None:
             check_length(sections[name], bits, f"{where} {name}")
     codes, sizes = codec.decode(sections, layout, where)
-    values = np.frombuffer(sections["codebook"], CODEBOOK_DTYPES[layout.codebook_dtype]).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise damaged(f"{where} codebook", "a value that is not finite", "finite values")
-    codebook = np.concatenate((np.zeros(1, np.float32), values))
-    tensor = CodedTensor(codes.reshape(layout.shape), codebook, layout.code_bits, encoding, layout.codebook_dtype)
-    return tensor, _with_codebook(sizes, layout.symbols, layout.codebook_dtype)
+    try:
+        codebook, scales = unpack_codebook(layout.codebook_dtype, sections["codebook"], layout.symbols)
+    except ValueError as error:
+        raise damaged(f"{where} codebook", error, "finite values of its kind") from error
+    kind = layout.codebook_dtype
+    tensor = CodedTensor(codes.reshape(layout.shape), codebook, layout.code_bits, encoding, kind, scales)
+    return tensor, _with_codebook(sizes, layout)
 
 
-def _check_layout(layout: Layout, where: str) -> None:
-    if not 1 <= layout.code_bits <= 16 or not 1 <= layout.symbols <= 1 << layout.code_bits:
+def _check_layout(encoding: str, layout: Layout, where: str) -> None:
+    most = (1 << layout.code_bits) + (encoding == "sign")
+    if not 1 <= layout.code_bits <= 16 or not 1 <= layout.symbols <= most:
         got = f"{layout.symbols} codebook entries of {layout.code_bits} bits"
         raise damaged(where, got, "1 to 2^bits entries, 1 to 16 bits")
     if any(size < 1 for size in layout.shape) or layout.entries < 0:

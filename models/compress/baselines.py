@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..codebooks import pack_codebook
 from ..model import Model
 
 __all__ = ["baseline_bytes"]
@@ -33,6 +34,6 @@ def baseline_bytes(model: Model) -> Mapping[str, int]:
                 parts.append(values)
             else:
                 parts += [tensor.codes.astype("u1" if tensor.code_bits <= 8 else "<u2").tobytes(),
-                          np.asarray(tensor.codebook[1:], "<f4").tobytes()]  # fmt: skip
+                          pack_codebook(tensor.codebook_dtype, tensor.codebook, tensor.scales)]  # fmt: skip
         found["zlib_codes"] = len(zlib.compress(b"".join(parts), LEVEL))
     return found

@@ -3,6 +3,7 @@
     name, network, dataset                       what it is for
     [train]   the dense network                  epochs, batch_size, optimizer, learning_rate, ...
     [expander]  layers that are sparse from the start  degree by layer
+    [sketch]  layers of few values, by a hash          values by layer
     [structured]  whole channels taken out       keep by layer, criterion, epochs, ...
     [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
     [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
@@ -29,7 +30,7 @@ from ..codecs import codec_named
 from ..errors import InputError, RecipeError
 from ..files import read_bytes
 from ..graph import Graph
-from .fixed_masks import check_masks
+from .constraints import check_constraints
 from .prune import by_layer, weight_names
 from .stage_settings import (
     EncodeStage,
@@ -37,13 +38,14 @@ from .stage_settings import (
     Optimisation,
     PruneStage,
     ShareStage,
+    SketchedWeights,
     StructuredStage,
     TrainStage,
 )
 
 __all__ = [
     "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "Recipe", "ShareStage",
-    "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
+    "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
@@ -58,6 +60,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     name: str
     train: TrainStage
     expander: ExpanderMasks | msgspec.UnsetType = msgspec.UNSET
+    sketch: SketchedWeights | msgspec.UnsetType = msgspec.UNSET
     structured: StructuredStage | msgspec.UnsetType = msgspec.UNSET
     prune: PruneStage | msgspec.UnsetType = msgspec.UNSET
     share: ShareStage | msgspec.UnsetType = msgspec.UNSET
@@ -131,6 +134,8 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
             tables[f"{stage}.{BY_LAYER[stage]}"] = getattr(settings, BY_LAYER[stage])
     if recipe.expander is not msgspec.UNSET:
         tables["expander.degree"] = recipe.expander.degree
+    if recipe.sketch is not msgspec.UNSET:
+        tables["sketch.values"] = recipe.sketch.values
     for where, table in tables.items():
         try:
             chosen = by_layer(graph, table)
@@ -141,7 +146,7 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
         missing = [layer for layer in layers if layer not in chosen]
         if missing and where in COMPLETE:
             raise RecipeError(f"recipe {recipe.name}: {where}.{missing[0]}", "nothing", "a value for every layer")
-    check_masks(recipe.name, graph, recipe.expander, recipe.stages)
+    check_constraints(recipe.name, graph, recipe.expander, recipe.sketch, recipe.stages)
 
 
 def _check_key(graph: Graph, where: str, key: str, layers: list[str]) -> None:
@@ -198,8 +203,8 @@ def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
 
 
 KINDS: dict[str, Any] = {
-    "": Recipe, "train": TrainStage, "expander": ExpanderMasks, "structured": StructuredStage, "prune": PruneStage,
-    "share": ShareStage, "encode": EncodeStage,
+    "": Recipe, "train": TrainStage, "expander": ExpanderMasks, "sketch": SketchedWeights,
+    "structured": StructuredStage, "prune": PruneStage, "share": ShareStage, "encode": EncodeStage,
 }  # fmt: skip
 PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}
 

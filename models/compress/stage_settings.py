@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-__all__ = ["EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "ShareStage", "StructuredStage", "TrainStage"]
+__all__ = ["EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "ShareStage", "SketchedWeights", "StructuredStage", "TrainStage"]
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Kept = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -102,6 +102,16 @@ class ExpanderMasks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     degree: dict[str, Positive]
+
+
+class SketchedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Layers whose weights are hashed into few values, from the first training step on.
+
+    `values`: by layer, the number of values over the number of weights. Nothing but the values is stored
+    (`hashed@{seed}`); [prune], [share] and [quantize] leave these layers alone.
+    """
+
+    values: dict[str, Kept]
 
 
 class EncodeStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 import msgspec
 
+from picojoule import estimate
 from picojoule.models.build import GraphBuilder
 from picojoule.models.compress.dataset import Data
 from picojoule.models.compress.recipe import Recipe
@@ -39,6 +40,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "share": SHARE,
     },
     "expander": {"expander": {"degree": {"conv2": 3, "ip1": 16}}, "prune": PRUNE, "share": SHARE},
+    "sketch": {"sketch": {"values": {"ip1": 0.125, "conv2": 0.25}}, "prune": PRUNE, "share": SHARE},
 }  # fmt: skip
 
 
@@ -138,6 +140,18 @@ def test_an_expander_run_trains_its_graph_and_stores_no_index() -> None:
     assert made.coded["ip2.weight"].nonzeros == 60  # pruned to half, as the recipe says
     kinds = {row.section for row in made.ledger if row.tensor == "ip1.weight"}
     assert kinds == {"codes", "codebook", "huffman_table", "alignment"}
+
+
+def test_a_sketched_run_stores_nothing_but_its_values() -> None:
+    made = compress(network(), recipe("sketch"), data=DATA, seed=5)
+    tensor = made.coded["ip1.weight"]
+    assert tensor.encoding == f"hashed@{layer_seed(5, 'ip1')}"
+    rows = {row.section: row.bytes for row in made.ledger if row.tensor == "ip1.weight"}
+    assert rows == {"codebook": 4 * round(0.125 * tensor.codes.size)}
+    half = len(tensor.codebook) // 2
+    assert np.array_equal(tensor.codebook[1 : half + 1], -tensor.codebook[half + 1 :])
+    costs = estimate(made, "generic-45nm").totals
+    assert costs["weight_bytes"] == pytest.approx(sum(row.bytes for row in made.ledger if row.tensor), abs=16)
 
 
 def test_a_table_of_layers_is_checked_before_anything_is_trained() -> None:

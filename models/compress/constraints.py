@@ -66,10 +66,10 @@ def sketch_buckets(graph: Graph, settings: SketchedWeights) -> dict[str, int]:
 def count_sketch(values: NDArray[np.float32], buckets: int, seed: int, where: str = "weights") -> CodedTensor:
     """The hashed weights nearest to `values`: value b = mean of sign x weight over the weights of bucket b.
 
-    By hand: with one bucket and signs - + +, weights 1, 2, 4 have the mean (-1 + 2 + 4) / 3.
+    By hand: with one bucket and signs - - +, weights 1, 2, 6 have the mean (-1 - 2 + 6) / 3 = 1.
 
-    >>> count_sketch(np.array([[1.0, 2.0, 4.0]], np.float32), 1, 3).values.round(4).tolist()
-    [[-1.6667, 1.6667, 1.6667]]
+    >>> count_sketch(np.array([[1.0, 2.0, 6.0]], np.float32), 1, 1).values.tolist()
+    [[-1.0, -1.0, 1.0]]
     """
     check_finite(values, where)
     if not 1 <= buckets <= MOST_BUCKETS:

@@ -45,7 +45,8 @@ from .stage_settings import (
 
 __all__ = [
     "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "Recipe", "ShareStage",
-    "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names", "recipe_settings",
+    "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names",
+    "recipe_settings",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"

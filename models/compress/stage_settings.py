@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-__all__ = ["EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "ShareStage", "SketchedWeights", "StructuredStage", "TrainStage"]
+__all__ = [
+    "EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "ShareStage", "SketchedWeights", "StructuredStage",
+    "TrainStage",
+]  # fmt: skip
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Kept = Annotated[float, msgspec.Meta(gt=0, le=1)]

@@ -14,8 +14,8 @@ from torch import Tensor
 from ..compress.recipe import Optimisation
 from .state import arrange
 
-__all__ = ["Batches", "centroid_gradient", "learning_rate_factor", "make_optimizer", "optimizer_arrays",
-           "restore_optimizer"]  # fmt: skip
+__all__ = ["Batches", "centroid_gradient", "learning_rate_factor", "make_optimizer", "mirrored_gradient",
+           "optimizer_arrays", "restore_optimizer"]  # fmt: skip
 
 FINAL_LEARNING_RATE = 0.01  # of the first one, at the end of a cosine schedule
 
@@ -70,6 +70,17 @@ def centroid_gradient(gradient: Tensor, codes: Tensor, entries: int) -> Tensor:
     total = torch.zeros(entries, dtype=gradient.dtype).index_add_(0, codes.reshape(-1), gradient.reshape(-1))
     total[0] = 0
     return total
+
+
+def mirrored_gradient(gradient: Tensor) -> Tensor:
+    """Gradient of a codebook 0, v, -v: dL/dv_k is that of its first entry minus that of its second.
+
+    >>> mirrored_gradient(torch.tensor([0.0, 1.0, 2.0, 5.0, 7.0])).tolist()
+    [0.0, -4.0, -5.0, 4.0, 5.0]
+    """
+    half = len(gradient) // 2
+    own = gradient[1 : half + 1] - gradient[half + 1 :]
+    return torch.cat((gradient[:1], own, -own))
 
 
 @dataclass(frozen=True, eq=False)

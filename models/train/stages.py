@@ -36,6 +36,7 @@ from .optimise import (
     centroid_gradient,
     learning_rate_factor,
     make_optimizer,
+    mirrored_gradient,
     optimizer_arrays,
     restore_optimizer,
 )  # fmt: skip
@@ -122,11 +123,9 @@ def train_stages(
 
 
 def _coded(run: Run) -> dict[str, CodedTensor]:
-    settings = run.recipe.share
-    if not isinstance(settings, ShareStage):
-        return {}
-    layers = by_layer(run.graph, settings.bits)
-    bits = {name: layers[layer] for layer, name in weight_names(run.graph).items()}
+    settings, names = run.recipe.share, weight_names(run.graph)
+    layers = by_layer(run.graph, settings.bits) if isinstance(settings, ShareStage) else {}
+    bits = {names[layer]: width for layer, width in layers.items() if names[layer] not in run.state.kinds}
     return run.state.coded(bits, encodings(run.graph, run.recipe, run.seed))
 
 
@@ -205,7 +204,8 @@ def _update(state: State, settings: Optimisation, optimizer: torch.optim.Optimiz
     for name, codebook in state.codebooks.items():
         gradient = state.weights[name].grad
         if gradient is not None:
-            codebook.grad = centroid_gradient(gradient, state.codes[name], len(codebook))
+            total = centroid_gradient(gradient, state.codes[name], len(codebook))
+            codebook.grad = mirrored_gradient(total) if state.kinds.get(name) == "mirrored" else total
     optimizer.step()
     decay = getattr(settings, "weight_decay", 0.0)
     if decay:

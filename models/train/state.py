@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..codecs.bitpack import width_of
 from ..codecs.header import GraphRecord
 from ..codecs.structure import graph_from_record, graph_record, same_structure
 from ..compress.prune import check_finite, weight_names
@@ -51,13 +52,15 @@ class State:
     """What training changes. Keys are parameter names; `weights` holds biases too.
 
     `masks` (1 stays, 0 pruned) exist from the prune stage on, `codes` and `codebooks` in the share stage,
-    where every coded weight is `codebook[codes]` and is rebuilt after each step.
+    where every coded weight is `codebook[codes]` and is rebuilt after each step. `kinds` says how a codebook is stored
+    where that is not float32, and so what ties its values together (see `models/codebooks.py`).
     """
 
     weights: dict[str, Tensor]
     masks: dict[str, Tensor] = field(default_factory=dict)
     codes: dict[str, Tensor] = field(default_factory=dict)
     codebooks: dict[str, Tensor] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
 
     def trained(self) -> dict[str, Tensor]:
         """The tensors that the optimiser moves: all weights, or codebooks and what is not coded."""
@@ -71,37 +74,48 @@ class State:
 
     @torch.no_grad()
     def rebuild_shared(self) -> None:
-        """Set every coded weight to its entry of the codebook."""
+        """Set every coded weight to its entry of the codebook; halves of a mirrored one stay each other's negatives."""
         for name, codebook in self.codebooks.items():
+            if self.kinds.get(name) == "mirrored":
+                half = len(codebook) // 2
+                codebook[half + 1 :] = -codebook[1 : half + 1]
             self.weights[name].copy_(codebook[self.codes[name]])
 
     def share(self, graph: Graph, bits: Mapping[str, int], **kmeans: Any) -> None:
         """Cluster the weights of every layer into codes and a codebook (see `compress.share`)."""
         for layer, name in weight_names(graph).items():
-            values = self.values(name)
-            coded = share_weights(values, bits[layer], where=f"tensor {name}", **kmeans)
-            self.codes[name] = torch.from_numpy(coded.codes.astype(np.int64))
-            self.codebooks[name] = torch.from_numpy(coded.codebook).clone()
+            if name not in self.codes:
+                self.set_codes(name, share_weights(self.values(name), bits[layer], where=f"tensor {name}", **kmeans))
         self.masks.clear()
         self.rebuild_shared()
+
+    def set_codes(self, name: str, coded: CodedTensor) -> None:
+        """From now on a weight is its codes and its codebook."""
+        self.codes[name] = torch.from_numpy(coded.codes.astype(np.int64))
+        self.codebooks[name] = torch.from_numpy(coded.codebook).clone()
+        if coded.codebook_dtype != "float32":
+            self.kinds[name] = coded.codebook_dtype
 
     def values(self, name: str) -> NDArray[np.float32]:
         """A copy of a parameter as a C-contiguous array."""
         return np.array(self.weights[name].detach().numpy(), order="C")
 
     def coded(self, bits: Mapping[str, int], encodings: Mapping[str, str]) -> dict[str, CodedTensor]:
-        """The shared weights by parameter name; `bits` and `encodings` by parameter name."""
-        return {
-            name: CodedTensor(codes.numpy().astype(np.uint16), self.codebooks[name].numpy().copy(), bits[name],
-                              encodings[name])
-            for name, codes in self.codes.items()
-        }  # fmt: skip
+        """The shared weights by parameter name; `bits` (as few as do, where left out) and `encodings` too."""
+        found = {}
+        for name, codes in self.codes.items():
+            codebook = self.codebooks[name].numpy().copy()
+            width = bits.get(name, width_of(len(codebook) - 1))
+            kind = self.kinds.get(name, "float32")
+            found[name] = CodedTensor(codes.numpy().astype(np.uint16), codebook, width, encodings[name], kind)
+        return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as arrays named `group:name`, for a checkpoint."""
         found: dict[str, NDArray[Any]] = {f"weight:{name}": self.values(name) for name in self.weights}
         found |= {f"mask:{name}": mask.numpy().astype(np.uint8) for name, mask in self.masks.items()}
         found |= {f"codes:{name}": codes.numpy().astype(np.uint16) for name, codes in self.codes.items()}
+        found |= {f"kind:{name}": np.frombuffer(kind.encode(), np.uint8) for name, kind in self.kinds.items()}
         return found | {f"codebook:{name}": book.numpy() for name, book in self.codebooks.items()}
 
 
@@ -151,7 +165,7 @@ def make_state(graph: Graph, values: Mapping[str, NDArray[Any]]) -> State:
 
 def restore_state(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> State:
     """The inverse of `State.arrays`."""
-    def group(prefix: str, convert: Callable[[NDArray[Any]], Tensor]) -> dict[str, Tensor]:
+    def group(prefix: str, convert: Callable[[NDArray[Any]], Any]) -> dict[str, Any]:
         names = (key.partition(":")[2] for key in arrays if key.startswith(f"{prefix}:"))
         return {name: convert(arrays[f"{prefix}:{name}"]) for name in names}
 
@@ -162,6 +176,7 @@ def restore_state(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> State:
         group("mask", lambda array: torch.from_numpy(array.astype(np.float32))),
         group("codes", lambda array: torch.from_numpy(array.astype(np.int64))),
         group("codebook", lambda array: torch.from_numpy(np.array(array)).clone()),
+        group("kind", lambda array: array.tobytes().decode()),
     )
 
 

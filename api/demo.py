@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .files import check_output
+from .models.compress.baselines import baseline_bytes
 from .models.data import load_split
 from .models.load import load_model
 from .models.model import Model
@@ -57,6 +58,10 @@ def _ladder(model: Model) -> str:
         paper = f"{rung.paper_bytes / 1000:,.0f} KB" if rung.paper_bytes else "-"
         ratio = f"{rung.paper_ratio:.0f}x" if rung.paper_ratio else "-"
         rows.append([rung.step, size(rung.bytes), f"{rung.ratio:.1f}x", paper, ratio])
+    dense = 4 * model.graph.parameter_count
+    for key, value in baseline_bytes(model).items():
+        found = ["not in this build of Arrow", "-"] if value is None else [size(value), f"{dense / value:.1f}x"]
+        rows.append([key.replace("_", ", "), *found, "-", "-"])
     return table(["step", "bytes", "ratio", "paper", "paper's ratio"], rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands import parse_shapes, print_json
-from .models.compress.baselines import baseline_bytes
+from .models.compress.baselines import BASELINES, baseline_bytes
 from .models.errors import InputError, OutputError
 from .models.graph import Graph, Node
 from .models.load import load_model
@@ -110,9 +110,9 @@ def inspect(arguments: argparse.Namespace) -> None:
     print(table(["layer", "kind", "output", "MACs", "parameters", "density"], rows))
     if model.ledger:
         print(ledger_text(model))
-        said = {"zlib_fp32": "the same values in fp32 through zlib", "zlib_codes": "the codes in bytes through zlib"}
         for key, value in document["baselines"].items():
-            print(f"  for comparison, {said[key]}: {size(value)}")
+            found = "not in this build of Arrow" if value is None else size(value)
+            print(f"  for comparison, {BASELINES[key]}: {found}")
     for key, value in model.provenance.items():
         print(f"  {key}: {value}")
 

@@ -6,16 +6,20 @@ import itertools
 import zlib
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from picojoule.cli import main
 from picojoule.models import compress
-from picojoule.models.compress.baselines import baseline_bytes
+from picojoule.models.compress.baselines import BASELINES, baseline_bytes
 from picojoule.models.compress.masks import global_densities, parse_method, prune_mask
 from picojoule.models.compress.prune import magnitude_mask, weight_names
 from picojoule.models.compress.recipe import load_recipe
@@ -171,11 +175,26 @@ def test_recipes_name_methods(tmp_path: Path) -> None:
         load_recipe(tmp_path / "w.toml")
 
 
-def test_zlib_as_the_baseline() -> None:
-    """Shipped LeNet-300-100: 30,327 bytes of ours; plain fp32 and byte codes through zlib take more."""
+def test_general_compressors_as_the_baseline() -> None:
+    """Shipped LeNet-300-100, 30,327 bytes of ours: plain fp32 and byte codes take more, through zlib as through zstd.
+
+    zstd's size is that of the reference library's Python binding, frame headers apart.
+    """
     model = load_model("lenet-300-100@deep-compression")
     found = baseline_bytes(model)
-    assert found["zlib_fp32"] > found["zlib_codes"] > 30_327
-    plain = zlib.compress(b"".join(np.asarray(p.values, "<f4").tobytes() for p in model.graph.parameters.values()), 9)
-    assert found["zlib_fp32"] == len(plain)
+    assert list(found) == list(BASELINES)
+    for kind in ("zlib", "zstd"):
+        assert found[f"{kind}_fp32"] > found[f"{kind}_codes"] > 30_327
+    plain = b"".join(np.asarray(p.values, "<f4").tobytes() for p in model.graph.parameters.values())
+    assert found["zlib_fp32"] == len(zlib.compress(plain, 9))
+    reference = len(zstandard.ZstdCompressor(level=19).compress(plain))
+    assert found["zstd_fp32"] == pytest.approx(reference, rel=0.005)
     assert baseline_bytes(load_model("lenet-5")) == {}
+
+
+def test_a_build_of_arrow_without_zstd_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(pyarrow, "Codec", SimpleNamespace(is_available=lambda name: False))
+    assert main(["inspect", "lenet-5@deep-compression"]) == 0
+    printed = capsys.readouterr().out
+    assert "every value in fp32, zstd: not in this build of Arrow" in printed
+    assert "every value in fp32, zlib: " in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...models.compress.baselines import BASELINES, baseline_bytes
 from ...models.model import Model
 from ..figures import size_ladder_figure
 from ..figures.style import times
@@ -21,6 +22,20 @@ def _ladder_table(model: Model) -> Table:
         ratio = times(rung.paper_ratio) if rung.paper_ratio else "–"
         rows.append((rung.step, f"{rung.bytes:,.0f}", times(rung.ratio), paper, ratio, rung.how))
     return Table(("step", "bytes", "ratio", "paper", "paper's ratio", "what is counted"), tuple(rows), left=(0, 5))
+
+
+def _baseline_table(model: Model) -> Table:
+    """General compressors on the same weights, beside the file."""
+    dense = 4 * model.graph.parameter_count
+    found: list[tuple[str, int | None]] = [(BASELINES[key], value) for key, value in baseline_bytes(model).items()]
+    if model.file_bytes is not None:
+        found.insert(0, ("the .pico file", model.file_bytes))
+    rows = [
+        (name, "not in this build of Arrow", "–") if value is None else (name, f"{value:,}", times(dense / value))
+        for name, value in found
+    ]
+    caption = "General compressors on the same weights: what every format of our own has to beat."
+    return Table(("what", "bytes", "ratio"), tuple(rows), left=(0,), caption=caption)
 
 
 def _paper_row(name: str, ours: tuple[float, int], paper: PaperLayer) -> tuple[str, ...]:
@@ -67,6 +82,7 @@ def size_section(model: Model) -> Section | None:
     blocks: list[Block] = [
         Chart(size_ladder_figure(size_ladder(model)), "All parameters after each step of Deep Compression."),
         _ladder_table(model),
+        _baseline_table(model),
     ]
     if printed and (table := _layer_table(model, printed)):
         blocks.append(table)

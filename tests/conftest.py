@@ -5,6 +5,7 @@ CI=true makes hypothesis repeatable. PICOJOULE_REQUIRE_BROWSER=1 turns a missing
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -149,3 +151,14 @@ def no_network() -> Iterator[None]:
     socket.socket.connect_ex = guarded_connect_ex
     yield
     socket.socket.connect, socket.socket.connect_ex = connect, connect_ex
+
+
+@pytest.fixture(scope="session")
+def mapper_cases() -> ModuleType:
+    """Random layers, nests and machines for the mapper's tests: tests/mapper_cases.py."""
+    spec = importlib.util.spec_from_file_location("mapper_cases", Path(__file__).parent / "mapper_cases.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

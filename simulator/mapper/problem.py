@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ DIM = {name: place for place, name in enumerate(DIMS)}
 RELEVANT = np.array(
     [[name in dims for name in DIMS] for dims in ("GKCRS", "NGCPQRS", "NGKPQ")]
 )
-SLIDING: dict[str, tuple[str, str]] = {"P": ("P", "R"), "R": ("P", "R"), "Q": ("Q", "S"), "S": ("Q", "S")}
+SLIDING = ("P", "Q", "R", "S")
 LARGEST_MACS = 1 << 50
 
 
@@ -64,7 +63,3 @@ def make_problem(bounds: LoopBounds) -> Problem:
     g = bounds.groups
     sizes = (bounds.N, g, bounds.K // g, bounds.C, bounds.P, bounds.Q, bounds.R, bounds.S)
     return Problem(sizes, bounds.stride, bounds.dilation)
-
-
-def whole_numbers(values: Sequence[int] | Ints) -> Ints:
-    return np.asarray(values, np.int64)

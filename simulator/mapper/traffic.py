@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 
 from ..accelerator import DIMS
 from .hierarchy import Hierarchy
-from .problem import DIM, RELEVANT, Ints, Problem
+from .problem import DIM, RELEVANT, SLIDING, Ints, Problem
 
-__all__ = ["Counts", "count_accesses"]
+__all__ = ["Counts", "Nest", "Steps", "count_accesses", "input_words", "outer_steps", "overlap_rows", "shares",
+           "window_sum"]  # fmt: skip
 
 WEIGHT, INPUT, OUTPUT = 0, 1, 2
 Order = Sequence[str]
@@ -55,7 +56,7 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class _Nest:
+class Nest:
     """Suffix products of the factors: `inside[m, b, d]`, blocks b and inner; one more entry than blocks."""
 
     problem: Problem
@@ -87,7 +88,7 @@ def count_accesses(
     inside = np.ones((m, n_blocks + 1, len(DIMS)), np.int64)
     inside[:, :-1] = np.cumprod(factors[:, ::-1], axis=1)[:, ::-1]
     full = tuple(_complete(order) for order in orders)
-    nest = _Nest(problem, hierarchy, factors, full, inside)
+    nest = Nest(problem, hierarchy, factors, full, inside)
     shape = (m, len(hierarchy.levels), 3)
     tile, reads, updates, fills = (np.zeros(shape, np.int64) for _ in range(4))
     delivered = np.zeros((m, n_blocks, 3), np.int64)
@@ -126,7 +127,7 @@ def _extent(problem: Problem, window: str, slid: Ints, kernel: Ints) -> Ints:
     return (slid - 1) * problem.steps(p) + (kernel - 1) * problem.steps(r) + 1
 
 
-def _tile_words(nest: _Nest, operand: int, place: int) -> Ints:
+def _tile_words(nest: Nest, operand: int, place: int) -> Ints:
     held = np.minimum(nest.inside[:, place], nest.problem.bounds)
     if operand != INPUT:
         return held[:, RELEVANT[operand]].prod(axis=1)
@@ -136,24 +137,27 @@ def _tile_words(nest: _Nest, operand: int, place: int) -> Ints:
 
 
 @dataclass(frozen=True, eq=False)
-class _Steps:
+class Steps:
     """What the temporal loops outside a place do to an operand.
 
-    `kept[m]`: product of the irrelevant loops that repeat its tiles. `slide[window][m]`: the factor of that
-    loop where it is the innermost relevant one, else 1, and `block[window][m]`, where it stands.
+    `kept[m]`: product of the irrelevant loops that repeat its tiles. `slide[window][m]`: the factor of the
+    window's loop where it is the innermost relevant one, else 1, and `shift[window][m]` how many of the
+    window's positions it moves by. `waiting[m]`: no relevant loop above 1 was found.
     """
 
     kept: Ints
     slide: dict[str, Ints]
     shift: dict[str, Ints]
+    waiting: NDArray[np.bool_]
 
 
-def _steps(nest: _Nest, operand: int, place: int, *, latch: bool) -> _Steps:
+def outer_steps(nest: Nest, operand: int, place: int, *, latch: bool, stop: int = 0) -> Steps:
+    """Walk the temporal loops of blocks place - 1 down to `stop`, inner ones first; without a latch all repeat."""
     m = len(nest.factors)
     kept, waiting = np.ones(m, np.int64), np.full(m, latch)
-    slide = {window: np.ones(m, np.int64) for window in "PQRS"}
-    shift = {window: np.ones(m, np.int64) for window in "PQRS"}
-    for b in range(place - 1, -1, -1):
+    slide: dict[str, Ints] = {}
+    shift: dict[str, Ints] = {}
+    for b in range(place - 1, stop - 1, -1):
         if nest.hierarchy.blocks[b].spatial:
             continue
         for dim in reversed(nest.orders[b]):
@@ -162,21 +166,21 @@ def _steps(nest: _Nest, operand: int, place: int, *, latch: bool) -> _Steps:
             if not RELEVANT[operand, d]:
                 kept *= np.where(waiting, 1, loop)
                 continue
-            here = waiting & (loop > 1)
-            if operand == INPUT and dim in slide and here.any():
-                slide[dim] = np.where(here, loop, slide[dim])
-                shift[dim] = np.where(here, nest.inside[:, b + 1, d], shift[dim])
+            if operand == INPUT and dim in SLIDING:
+                here = waiting & (loop > 1)
+                slide[dim] = np.where(here, loop, slide.get(dim, 1))
+                shift[dim] = np.where(here, nest.inside[:, b + 1, d], shift.get(dim, 1))
             waiting = waiting & (loop == 1)
-    return _Steps(kept, slide, shift)
+    return Steps(kept, slide, shift, waiting)
 
 
-def _input_words(nest: _Nest, held: Ints, steps: _Steps) -> Ints:
+def input_words(nest: Nest, held: Ints, steps: Steps) -> Ints:
     """Words over all steps for input tiles of `held[m, d]`, irrelevant loops apart."""
     problem = nest.problem
     bounds = np.asarray(problem.bounds)
     held = np.minimum(held, bounds)
     count = -(-bounds // held)
-    sums = {axis: _window_sum(problem, axis, held, count) for axis in "PQ"}
+    sums = {axis: window_sum(problem, axis, held, count) for axis in "PQ"}
     total = sums["P"] * sums["Q"]
     for window, loop in steps.slide.items():
         if (loop > 1).any():
@@ -186,7 +190,7 @@ def _input_words(nest: _Nest, held: Ints, steps: _Steps) -> Ints:
     return n * g * c * total
 
 
-def _window_sum(problem: Problem, axis: str, held: Ints, count: Ints) -> Ints:
+def window_sum(problem: Problem, axis: str, held: Ints, count: Ints) -> Ints:
     """Sum of the extents over all tiles along rows (P, R) or columns (Q, S): last ones as they are."""
     p, r = (DIM["P"], DIM["R"]) if axis == "P" else (DIM["Q"], DIM["S"])
     slid, kernel = problem.bounds[p], problem.bounds[r]
@@ -198,37 +202,40 @@ def _window_sum(problem: Problem, axis: str, held: Ints, count: Ints) -> Ints:
 def _overlap_sum(problem: Problem, window: str, held: Ints, count: Ints, loop: Ints, shift: Ints) -> Ints:
     """Rows held over from tile to tile, summed: each sweep of `loop` has one first tile, all others overlap."""
     moving = DIM[window]
-    other = DIM[{"P": "R", "R": "P", "Q": "S", "S": "Q"}[window]]
     sweeps = -(-problem.bounds[moving] // (shift * loop)) * (shift // held[:, moving])
     moves = np.where(loop > 1, count[:, moving] - sweeps, 0)
+    return moves * overlap_rows(problem, window, held, count, shift)
+
+
+def overlap_rows(problem: Problem, window: str, held: Ints, count: Ints, shift: Ints) -> Ints:
+    """Rows that two tiles share when `window` moves by `shift` positions, over the tiles of its partner dim."""
+    moving = DIM[window]
+    other = DIM[{"P": "R", "R": "P", "Q": "S", "S": "Q"}[window]]
     last = problem.bounds[other] - (count[:, other] - 1) * held[:, other]
     total = np.zeros(len(held), np.int64)
-    for size, number in ((held[:, other], count[:, other] - 1), (last, np.ones_like(last))):
+    for size, number in ((held[:, other], count[:, other] - 1), (last, 1)):
         pair = (held[:, moving], size) if window in "PQ" else (size, held[:, moving])
         rows = _extent(problem, window, *pair) - problem.steps(window) * shift
         total += number * np.maximum(rows, 0)
-    return moves * total
+    return total
 
 
-def _moved(nest: _Nest, operand: int, level: int, child: int) -> tuple[Ints, Ints]:
+def _moved(nest: Nest, operand: int, level: int, child: int) -> tuple[Ints, Ints]:
     """(words that arrive at all instances of `child`, words that `level` is asked for): see the module."""
     hierarchy, problem = nest.hierarchy, nest.problem
     start, end = hierarchy.place[level], _end(hierarchy, child)
-    steps = _steps(nest, operand, end, latch=child >= 0)
+    steps = outer_steps(nest, operand, end, latch=child >= 0)
     copies = nest.spatial(operand, 0, end, relevant=False)
     held = nest.inside[:, end]
-    if operand != INPUT:
-        words = np.full(len(held), problem.words[operand], np.int64)
-    else:
-        words = _input_words(nest, held, steps)
+    words = input_words(nest, held, steps) if operand == INPUT else np.full(len(held), problem.words[operand], np.int64)
     arrived = words * steps.kept * copies
     between = [b for b in hierarchy.spatial if start < b < end]
     if operand == INPUT and any(hierarchy.blocks[b].halo for b in between):
         spread = held * np.stack([nest.factors[:, b] for b in between]).prod(axis=0)
-        words = _input_words(nest, spread, steps)
+        words = input_words(nest, spread, steps)
     shared = np.ones((len(held), len(DIMS)), np.int64)
     for b in between:
-        shared *= np.where(_shares(nest, operand, b)[:, None], nest.factors[:, b], 1)
+        shared *= np.where(shares(nest, operand, b)[:, None], nest.factors[:, b], 1)
     if child < 0:  # once for every step that has work: a last step that is cut short counts what it does
         each = -(-np.asarray(problem.bounds) // shared)[:, ~RELEVANT[operand]]
         return np.full(len(held), problem.macs, np.int64), words * each.prod(axis=1)
@@ -236,7 +243,7 @@ def _moved(nest: _Nest, operand: int, level: int, child: int) -> tuple[Ints, Int
     return arrived, asked
 
 
-def _shares(nest: _Nest, operand: int, b: int) -> NDArray[np.bool_]:
+def shares(nest: Nest, operand: int, b: int) -> NDArray[np.bool_]:
     """Whether the PEs along this axis that need (make) the same word share one access of the parent."""
     block = nest.hierarchy.blocks[b]
     if operand == OUTPUT or block.multicast != "axis":

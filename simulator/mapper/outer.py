@@ -1,0 +1,138 @@
+"""The outer halves of mappings: how the loops left over are split among the levels outside the array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..accelerator import DIMS
+from .hierarchy import Hierarchy
+from .inner import FIXED_FEATURES, SLACK, _operand_words, _tile_bits, cut_of, windows_of
+from .linear import Prices
+from .machine import Machine
+from .mapspace import Space, chains
+from .problem import DIM, Ints, Problem
+from .traffic import Nest, input_words, outer_steps
+
+__all__ = ["Halves", "Outer"]
+
+Array = NDArray[np.float64]
+OUTPUT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """Outer halves: `factors[k, block, dim]` with the group's tile as the last block, `group[k]`."""
+
+    factors: Ints
+    inside: Ints
+    group: Ints
+
+    def take(self, chosen: NDArray[np.bool_] | Ints) -> Halves:
+        return Halves(self.factors[chosen], self.inside[chosen], self.group[chosen])
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+
+class Outer:
+    """What does not change while the groups of one nest are searched."""
+
+    def __init__(
+        self, problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machine, prices: Prices
+    ) -> None:
+        self.problem, self.space, self.hierarchy = problem, space, hierarchy
+        self.machine, self.prices = machine, prices
+        self.cut = cut_of(hierarchy)
+        self.windows = windows_of(space, self.cut)
+        self.bounds = np.asarray(problem.bounds)
+        self.options = cache(self._options)
+
+    def _options(self, d: int, left: int) -> Ints:
+        """Every split of what is left of a dim over the outer blocks: [option, block]."""
+        places = [b for b in range(self.cut) if DIMS[d] in self.space.allowed[b]]
+        found = [chain[1:] for chain in chains(left, [(False, left)] * len(places), ceil=False) if chain[0] == 1]
+        out = np.ones((len(found), self.cut), np.int64)
+        if found and places:
+            out[:, places] = np.array(found, np.int64)
+        return out
+
+    def number(self, tile: Ints) -> int:
+        """How many outer halves a tile has, before capacity."""
+        left = -(-self.bounds // tile)
+        return prod(len(self.options(d, int(n))) for d, n in enumerate(left))
+
+    def rows(self, tile: Ints, group: int, block: int) -> Iterator[Halves]:
+        """All outer halves of a tile that fit, at most `block` candidates at a time."""
+        left = -(-self.bounds // tile)
+        options = [self.options(d, int(n)) for d, n in enumerate(left)]
+        sizes = tuple(len(one) for one in options)
+        for start in range(0, prod(sizes), block):
+            stop = min(start + block, prod(sizes))
+            factors = np.ones((stop - start, self.cut + 1, len(DIMS)), np.int64)
+            factors[:, -1] = tile
+            for d, at in enumerate(np.unravel_index(np.arange(start, stop), sizes)):
+                if sizes[d] > 1 or left[d] > 1:
+                    factors[:, :-1, d] = options[d][at]
+            inside = np.ones((stop - start, self.cut + 2, len(DIMS)), np.int64)
+            inside[:, :-1] = np.cumprod(factors[:, ::-1], axis=1)[:, ::-1]
+            good = np.ones(stop - start, bool)
+            for level, place in enumerate(self.hierarchy.place):
+                if place < self.cut and np.isfinite(self.machine.capacity_bits[level]):
+                    bits = _tile_bits(self.problem, inside[:, place], self.hierarchy, self.machine, level)
+                    good &= bits <= self.machine.capacity_bits[level] * SLACK
+            if good.any():
+                yield Halves(factors[good], inside[good], np.full(int(good.sum()), group))
+
+    def _nest(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> Nest:
+        return Nest(self.problem, self.hierarchy, halves.factors, orders, halves.inside)
+
+    def costs(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> tuple[Array, Array]:
+        """(costs [k, 1 + resource] of the pairs of levels that both lie outside, words of first tiles [k])."""
+        nest = self._nest(halves, orders)
+        total = np.zeros((len(halves), len(self.prices.per_instance)))
+        first_tiles = np.zeros((len(halves), 3))
+        for operand in range(3):
+            for level, child in self.hierarchy.pairs(operand):
+                end = self.hierarchy.place[child] if child >= 0 else self.cut
+                if child < 0 or end >= self.cut:
+                    continue
+                steps = outer_steps(nest, operand, end, latch=True)
+                words = self.problem.words[operand] * np.ones(1)
+                if operand == 1:
+                    words = input_words(nest, halves.inside[:, end], steps)
+                words = words * steps.kept
+                key = (operand, level, child)
+                total += words[:, None] * (self.prices.asked[key] + self.prices.arrived[key])
+                if operand == OUTPUT:
+                    total -= self.problem.words[OUTPUT] * self.prices.first[key]
+                if level == 0:
+                    held = np.minimum(halves.inside[:, end], self.bounds)
+                    first_tiles[:, operand] = _operand_words(self.problem, held, operand)
+        return total, first_tiles
+
+    def features(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> Array:
+        """What the inner forms are multiplied with: [k, feature]."""
+        nest = self._nest(halves, orders)
+        out = np.zeros((len(halves), FIXED_FEATURES + 2 * len(self.windows)))
+        out[:, 0] = 1
+        for operand in range(3):
+            steps = outer_steps(nest, operand, self.cut, latch=True)
+            out[:, 1 + operand] = steps.kept
+            if operand != 1:
+                continue
+            for place, window in enumerate(self.windows):
+                loop = steps.slide.get(window)
+                if loop is None:
+                    continue
+                d = DIM[window]
+                sliding = np.where(loop > 1, steps.kept, 0)
+                sweeps = -(-self.problem.bounds[d] // (halves.inside[:, self.cut, d] * loop))
+                out[:, FIXED_FEATURES + 2 * place] = sliding
+                out[:, FIXED_FEATURES + 2 * place + 1] = sliding * sweeps
+        return out

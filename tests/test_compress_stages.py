@@ -41,6 +41,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "expander": {"expander": {"degree": {"conv2": 3, "ip1": 16}}, "prune": PRUNE, "share": SHARE},
     "sketch": {"sketch": {"values": {"ip1": 0.125, "conv2": 0.25}}, "prune": PRUNE, "share": SHARE},
+    "low-rank": {"low_rank": {"budget": 0.5, "epochs": 2, **COMMON}},
+    "low-rank-pruned": {
+        "low_rank": {"energy": {"conv2": 0.9, "ip1": 0.7}, "epochs": 1, **COMMON},
+        "prune": {**PRUNE, "density": {"ip1": 0.5, "*": 0.8}}, "share": SHARE,
+    },
 }  # fmt: skip
 
 
@@ -152,6 +157,18 @@ def test_a_sketched_run_stores_nothing_but_its_values() -> None:
     assert np.array_equal(tensor.codebook[1 : half + 1], -tensor.codebook[half + 1 :])
     costs = estimate(made, "generic-45nm").totals
     assert costs["weight_bytes"] == pytest.approx(sum(row.bytes for row in made.ledger if row.tensor), abs=16)
+
+
+def test_a_low_rank_run_splits_layers_whose_factors_follow_their_settings() -> None:
+    made = compress(network(), recipe("low-rank-pruned"), data=DATA)
+    names = [node.name for node in made.graph]
+    assert "ip1.in" in names
+    factor = made.coded["ip1.in.weight"]
+    assert factor.nonzeros <= round(0.5 * factor.codes.size) < factor.nonzeros + 3
+    small = compress(network(), recipe("low-rank"), data=DATA).graph
+    weights = [p.elements for name, p in small.parameters.items() if name.endswith("weight")]
+    whole = [p.elements for name, p in network().parameters.items() if name.endswith("weight")]
+    assert sum(weights) <= 0.5 * sum(whole)
 
 
 def test_a_table_of_layers_is_checked_before_anything_is_trained() -> None:

@@ -4,6 +4,7 @@
     [train]   the dense network                  epochs, batch_size, optimizer, learning_rate, ...
     [expander]  layers that are sparse from the start  degree by layer
     [sketch]  layers of few values, by a hash          values by layer
+    [low_rank]  layers split into smaller ones         energy by layer, or budget, epochs, ...
     [structured]  whole channels taken out       keep by layer, criterion, epochs, ...
     [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
     [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
@@ -35,6 +36,7 @@ from .prune import by_layer, weight_names
 from .stage_settings import (
     EncodeStage,
     ExpanderMasks,
+    LowRankStage,
     Optimisation,
     PruneStage,
     ShareStage,
@@ -44,15 +46,16 @@ from .stage_settings import (
 )
 
 __all__ = [
-    "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "Recipe", "ShareStage",
-    "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names",
+    "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "Recipe",
+    "ShareStage", "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names",
     "recipe_settings",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
 LIMIT_BYTES = 1 << 20
-STAGE_ORDER = ("train", "structured", "prune", "share")
-BY_LAYER = {"structured": "keep", "prune": "density", "share": "bits"}  # each stage's table of layers
+STAGE_ORDER = ("train", "low_rank", "structured", "prune", "share")
+# each stage's table of layers
+BY_LAYER = {"low_rank": "energy", "structured": "keep", "prune": "density", "share": "bits"}
 COMPLETE = ("prune.density", "share.bits")  # tables that need a value for every layer
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -62,6 +65,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     train: TrainStage
     expander: ExpanderMasks | msgspec.UnsetType = msgspec.UNSET
     sketch: SketchedWeights | msgspec.UnsetType = msgspec.UNSET
+    low_rank: LowRankStage | msgspec.UnsetType = msgspec.UNSET
     structured: StructuredStage | msgspec.UnsetType = msgspec.UNSET
     prune: PruneStage | msgspec.UnsetType = msgspec.UNSET
     share: ShareStage | msgspec.UnsetType = msgspec.UNSET
@@ -147,6 +151,10 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
         missing = [layer for layer in layers if layer not in chosen]
         if missing and where in COMPLETE:
             raise RecipeError(f"recipe {recipe.name}: {where}.{missing[0]}", "nothing", "a value for every layer")
+    if isinstance(recipe.low_rank, LowRankStage) and bool(recipe.low_rank.energy) == (
+        recipe.low_rank.budget is not msgspec.UNSET
+    ):
+        raise RecipeError(f"recipe {recipe.name}: low_rank", "both or neither", "energy by layer, or a budget")
     check_constraints(recipe.name, graph, recipe.expander, recipe.sketch, recipe.stages)
 
 
@@ -205,7 +213,8 @@ def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
 
 KINDS: dict[str, Any] = {
     "": Recipe, "train": TrainStage, "expander": ExpanderMasks, "sketch": SketchedWeights,
-    "structured": StructuredStage, "prune": PruneStage, "share": ShareStage, "encode": EncodeStage,
+    "low_rank": LowRankStage, "structured": StructuredStage, "prune": PruneStage, "share": ShareStage,
+    "encode": EncodeStage,
 }  # fmt: skip
 PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}
 

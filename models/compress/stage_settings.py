@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 
 __all__ = [
-    "EncodeStage", "ExpanderMasks", "Optimisation", "PruneStage", "ShareStage", "SketchedWeights", "StructuredStage",
-    "TrainStage",
+    "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "ShareStage", "SketchedWeights",
+    "StructuredStage", "TrainStage",
 ]  # fmt: skip
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -94,6 +94,19 @@ class StructuredStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_
     keep: dict[str, Kept]
     epochs: Epochs
     criterion: Literal["l1", "l2", "random"] = "l1"
+    weight_decay: Decay = 0.0
+
+
+class LowRankStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Layers split into smaller ones (see `low_rank`), then `epochs` of training of those.
+
+    Either `energy`, by layer, the fraction of squared singular values that stays, or `budget`, the fraction of all
+    weights that may stay, with one energy for all layers searched for it.
+    """
+
+    epochs: Epochs
+    energy: dict[str, Kept] = {}
+    budget: Kept | msgspec.UnsetType = msgspec.UNSET
     weight_decay: Decay = 0.0
 
 

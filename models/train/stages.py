@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from ..compress.checkpoint import Checkpoint
 from ..compress.dataset import Data
+from ..compress.low_rank import low_rank
 from ..compress.masks import prune_mask
 from ..compress.progress import Progress
 from ..compress.prune import by_layer, cubic_density, known_values, weight_names
 from ..compress.recipe import Recipe
-from ..compress.stage_settings import Optimisation, PruneStage, ShareStage, StructuredStage
+from ..compress.stage_settings import LowRankStage, Optimisation, PruneStage, ShareStage, StructuredStage
 from ..compress.structured import shrink
 from ..data.mnist import Split
 from ..errors import RecipeError
@@ -53,8 +54,10 @@ from .state import (
 
 __all__ = ["Trained", "train_stages"]
 
-STAGES = {"train": 0, "prune": 1, "share": 2, "structured": 3}  # numbers that random draws depend on: never change one
-MEASURED = {"train": "dense", "structured": "structured", "prune": "pruned"}  # behind the stage, on validation images
+# numbers that random draws depend on: never change one
+STAGES = {"train": 0, "prune": 1, "share": 2, "structured": 3, "low_rank": 4}
+# what is measured behind a stage, on validation images
+MEASURED = {"train": "dense", "low_rank": "low_rank", "structured": "structured", "prune": "pruned"}
 PROGRESS_EVERY = 10  # steps
 
 
@@ -134,6 +137,10 @@ def _prepare(run: Run, stage: str) -> None:
     settings = run.settings(stage)
     if stage != "train" and "validation_dense" not in run.errors_pct:
         _measure(run, "dense")
+    if isinstance(settings, LowRankStage):
+        budget = None if isinstance(settings.budget, msgspec.UnsetType) else settings.budget
+        run.replace_graph(low_rank(run.known_graph(), settings.energy or None, budget))
+        _measure(run, "split")
     if isinstance(settings, StructuredStage):
         seed = _draw(run.seed, STAGES[stage], 0)
         run.replace_graph(shrink(run.known_graph(), settings.keep, settings.criterion, seed).graph)

@@ -7,7 +7,7 @@ weights go, layer by layer. Zhu and Gupta, *To prune, or not to prune*, 2017, eq
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -99,17 +99,19 @@ def weight_names(graph: Graph) -> dict[str, str]:
     return names
 
 
-def _matching(layer: str, patterns: Iterable[str]) -> str | None:
-    found = [pattern for pattern in patterns if fnmatchcase(layer, pattern)]
-    return layer if layer in found else next(iter(found), None)
+def _matching(layer: str, patterns: Mapping[str, Number]) -> str | None:
+    whole = FACTOR.sub("", layer)
+    if layer in patterns or whole in patterns:
+        return layer if layer in patterns else whole
+    return next((p for name in (layer, whole) for p in patterns if fnmatchcase(name, p)), None)
 
 
 def by_layer(graph: Graph, setting: Number | Mapping[str, Number] | None) -> dict[str, Number]:
     """One value per layer of `weight_names(graph)`, from one value for all or from patterns.
 
     A mapping's keys are layer names or shell patterns (`ip*`); a layer's own name goes before
-    patterns, and patterns count in the order written. A layer that nothing matches is left out; the factors of a
-    layer that was split (`ip1.in`, see `low_rank`) then follow the layer itself.
+    patterns, and patterns count in the order written. A layer that nothing matches is left out. The
+    factors of a layer that was split (`ip1.in`, see `low_rank`) follow the layer where they are not named.
     Raises InputError for a key that matches no layer.
     """
     layers = list(weight_names(graph))
@@ -122,7 +124,7 @@ def by_layer(graph: Graph, setting: Number | Mapping[str, Number] | None) -> dic
             raise InputError(f"layer {pattern}", "no such layer", f"a layer or pattern among {', '.join(layers)}")
     chosen = {}
     for layer in layers:
-        pattern = _matching(layer, setting) or _matching(FACTOR.sub("", layer), setting)
+        pattern = _matching(layer, setting)
         if pattern is not None:
             chosen[layer] = setting[pattern]
     return chosen

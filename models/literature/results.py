@@ -13,8 +13,8 @@ from ..errors import InputError, OutputError
 
 __all__ = ["COLUMNS", "KEY", "read_results", "run_rows", "shipped_results"]
 
-KEY = ("network", "method", "retrained", "point", "seed")
-COLUMNS = (
+KEY: tuple[str, ...] = ("network", "method", "retrained", "point", "seed")
+COLUMNS: tuple[str, ...] = (
     *KEY, "density", "bits", "bytes", "ratio", "speedup", "epochs", "error_pct", "validation_error_pct", "value",
     "dataset", "n", "split", "status", "source",
 )  # fmt: skip

@@ -1,0 +1,224 @@
+"""The runs behind `picojoule paper rethinking` and `picojoule paper theory`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..compress.prune import magnitude_mask, weight_names
+from ..compress.structured import shrink
+from ..graph import Graph, Node
+from ..model import CodedTensor
+from ..ops import loop_bounds
+from ..run import Runner
+from .bounds import best_k_error, kept_for_error, low_rank, patch_energy, smallest, svd, svd_tail
+from .experiments import PRUNE_EPOCHS, pruned_values
+from .lab import DENSE_EPOCHS, Lab, Values, pruned_bytes
+
+__all__ = ["BUDGETS", "EPSILONS", "equal_bytes", "expander_mask", "hashed", "output_error", "rethinking"]
+
+Row = dict[str, Any]
+Todo = Callable[[Row], bool]
+SMALL: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "lenet-5": {
+        "8-20-100": {"conv1": 0.4, "conv2": 0.4, "ip1": 0.2},
+        "4-10-50": {"conv1": 0.2, "conv2": 0.2, "ip1": 0.1},
+    },
+    "lenet-300-100": {"60-30": {"ip1": 0.2, "ip2": 0.3}, "30-20": {"ip1": 0.1, "ip2": 0.2}},
+}
+EPSILONS = (0.01, 0.05, 0.1, 0.2)
+BUDGETS = (1 / 16, 1 / 32, 1 / 64)  # bytes over those of the dense fp32 weights
+IMAGES = 200
+
+
+def _key(lab: Lab, method: str, point: str) -> Row:
+    return {"network": lab.network, "method": method, "retrained": 1, "point": point, "seed": lab.seed}
+
+
+def _macs(graph: Graph) -> int:
+    return sum(bounds.macs for node in graph if (bounds := loop_bounds(graph, node)))
+
+
+def rethinking(lab: Lab, todo: Todo) -> Iterator[Row]:
+    """Channels pruned by L1 norm and fine-tuned, beside the same small network from random weights (Liu et al. 2019).
+
+    Fine-tuning and scratch-E take as many epochs as the dense network did; scratch-B twice as many: the small network
+    costs less than half, and Liu et al. stop at twice.
+    """
+    epochs, dense_size = DENSE_EPOCHS[lab.network], 4 * lab.graph.parameter_count
+    if todo(_key(lab, "dense", "all channels")):
+        yield {**_key(lab, "dense", "all channels"), "bytes": dense_size, "ratio": 1.0, "speedup": 1.0,
+               "epochs": epochs, **lab.errors_pct(lab.dense)}  # fmt: skip
+    for point, keep in SMALL[lab.network].items():
+        pruned = shrink(lab.with_values(lab.dense), keep).graph
+        blank = shrink(lab.graph, keep).graph
+        plans = (
+            ("fine-tuned", pruned, epochs, "prune"), ("scratch-E", blank, epochs, "train"),
+            ("scratch-B", blank, 2 * epochs, "train"), ("pruned, not fine-tuned", pruned, 0, "prune"),
+        )  # fmt: skip
+        for method, graph, length, stage in plans:
+            if todo(_key(lab, method, point)):
+                values = lab.fit(graph, length, stage, draw=1).values
+                size = 4 * graph.parameter_count
+                yield {**_key(lab, method, point), "bytes": size, "ratio": dense_size / size, "epochs": length,
+                       "speedup": _macs(lab.graph) / _macs(graph), **lab.errors_pct(values, graph)}  # fmt: skip
+
+
+# --- sketches and expander masks against magnitude pruning -------------------------------------------------
+
+
+def expander_mask(shape: tuple[int, int], density: float, seed: int) -> np.ndarray:
+    """A mask with the same number of weights in every row, and in every column as nearly as can be, drawn by `seed`.
+
+    Each input gets round(density x outputs) outputs: stubs of both sides joined by a random permutation, the
+    configuration model of a biregular bipartite graph, doubled edges drawn again. Such graphs are expanders with high
+    probability (Prabhu, Varma, Namboodiri, Deep Expander Networks, ECCV 2018). Rebuilt from the seed: no index stored.
+
+    >>> mask = expander_mask((30, 50), 0.1, 0)
+    >>> set(mask.sum(axis=0).tolist()), set(mask.sum(axis=1).tolist())
+    ({3}, {5})
+    """
+    outputs, inputs = shape
+    degree = max(1, round(density * outputs))
+    random = np.random.default_rng([seed, outputs, inputs])
+    mask = np.zeros(shape, bool)
+    sources = np.repeat(np.arange(inputs), degree)
+    targets = np.resize(random.permutation(outputs), len(sources))
+    random.shuffle(targets)
+    for _ in range(10_000):
+        order = np.lexsort((targets, sources))
+        sources, targets = sources[order], targets[order]
+        same = np.flatnonzero((np.diff(sources) == 0) & (np.diff(targets) == 0)) + 1
+        if not len(same):
+            break
+        others = random.choice(len(targets), len(same), replace=False)
+        targets[same], targets[others] = targets[others], targets[same].copy()
+    mask[targets, sources] = True
+    return mask
+
+
+def hashed(shape: tuple[int, ...], buckets: int, seed: int) -> CodedTensor:
+    """A layer whose weights are drawn at random from `buckets` trained values (Chen et al., HashedNets, ICML 2015).
+
+    The places come from the seed, so that only the values are stored. Starting values: uniform, variance 1 / fan in.
+    """
+    random = np.random.default_rng([seed, *shape])
+    codes = random.integers(1, buckets + 1, shape).astype(np.uint16)
+    bound = math.sqrt(3 / math.prod(shape[1:]))
+    book = np.concatenate(([0.0], random.uniform(-bound, bound, buckets))).astype(np.float32)
+    return CodedTensor(codes, book, 16, "dense")
+
+
+def equal_bytes(lab: Lab, todo: Todo) -> Iterator[Row]:
+    """Fully connected layers at the same bytes: magnitude pruning, random pruning, expander masks, hashed weights.
+
+    fp32 values throughout. Pruned layers store 5-bit gaps with padding, the others nothing but values. Networks trained
+    from scratch get as many epochs as dense training, pruning and retraining have together.
+    """
+    names = weight_names(lab.graph)
+    dense_bytes = sum(4 * lab.graph.parameters[name].elements for name in names.values())
+    epochs = DENSE_EPOCHS[lab.network] + 2 * PRUNE_EPOCHS
+    for budget in BUDGETS:
+        point = f"1/{round(1 / budget)}"
+        for method in ("magnitude", "random"):
+            if todo(_key(lab, f"{method} pruning", point)):
+                values = pruned_values(lab, _density_for(lab, budget), method)
+                size = pruned_bytes(values[name] for name in names.values())
+                yield _equal_row(lab, f"{method} pruning", point, size, dense_bytes, epochs, values)
+        density = _last_denser(lab, budget)
+        if todo(_key(lab, "expander mask", point)):
+            masks = {
+                name: expander_mask(lab.graph.parameters[name].shape, density[layer], lab.seed)
+                for layer, name in names.items()
+            }
+            fitted = lab.fit(lab.graph, epochs, "prune", draw=2, masks=masks)
+            size = 4 * sum(int(mask.sum()) for mask in masks.values())
+            yield _equal_row(lab, "expander mask", point, size, dense_bytes, epochs, fitted.values)
+        if todo(_key(lab, "hashed weights", point)):
+            coded = {}
+            for layer, name in names.items():
+                shape = lab.graph.parameters[name].shape
+                coded[name] = hashed(shape, max(1, round(density[layer] * math.prod(shape))), lab.seed)
+            fitted = lab.fit(lab.graph, epochs, "prune", draw=3, coded=coded)
+            size = 4 * sum(len(tensor.codebook) - 1 for tensor in coded.values())
+            yield _equal_row(lab, "hashed weights", point, size, dense_bytes, epochs, fitted.values)
+
+
+def _last_denser(lab: Lab, density: float) -> dict[str, float]:
+    layers = list(weight_names(lab.graph))
+    return {layer: density * (3 if layer == layers[-1] else 1) for layer in layers}
+
+
+def _density_for(lab: Lab, budget: float) -> dict[str, float]:
+    """Densities at which 37 bits an entry, padding of a random mask included, come to `budget` of 32 bits a weight."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        density = (low + high) / 2
+        entries = density / (1 - (1 - density) ** 32)
+        low, high = (density, high) if entries * 37 / 32 < budget else (low, density)
+    return _last_denser(lab, low)
+
+
+def _equal_row(lab: Lab, method: str, point: str, size: int, dense: int, epochs: int, values: Values) -> Row:
+    return {**_key(lab, method, point), "bytes": size, "ratio": dense / size, "epochs": epochs, "bits": 32,
+            **lab.errors_pct(values)}  # fmt: skip
+
+
+# --- how many weights can go ------------------------------------------------------------------------------
+
+
+def output_error(lab: Lab, todo: Todo) -> Iterator[Row]:
+    """For each layer and epsilon: weights, and rank, needed for a relative output error of epsilon.
+
+    ||Y - Y'||_F / ||W X||_F over validation images, X what the dense network's layer reads. "measured" is the least
+    number that reached it; "bound" the least for which ||W - W'|| ||X||_F promises it; "isotropic" the least with
+    ||W - W'||_F <= epsilon ||W||_F, which is exact for inputs without correlation.
+    """
+    images = lab.source.validation.images[:IMAGES]
+    graph = lab.with_values(lab.dense)
+    for node in graph:
+        if "weight" not in node.parameters or node.op not in ("conv", "gemm"):
+            continue
+        if not any(todo(_key(lab, "best k, measured", f"{node.name} {epsilon:g}")) for epsilon in EPSILONS):
+            continue
+        yield from _layer_rows(lab, graph, node, images)
+
+
+def _layer_rows(lab: Lab, graph: Graph, node: Node, images: np.ndarray) -> Iterator[Row]:
+    name = node.parameters["weight"]
+    weight = np.asarray(lab.dense[name])
+    matrix = weight.reshape(len(weight), -1)
+    bias = lab.dense[node.parameters["bias"]].reshape((1, -1) + (1,) * (weight.ndim - 2))
+    runner = Runner(graph, outputs=(node.output,))
+    exact = runner.run(images)[0] - bias
+    norm = float(np.linalg.norm(exact))
+    reads = images if node.inputs[0] in graph.inputs else Runner(graph, outputs=(node.inputs[0],)).run(images)[0]
+    inputs = math.sqrt(patch_energy(reads, (weight.shape[2], weight.shape[3]) if weight.ndim == 4 else None))
+
+    def measured(changed: np.ndarray) -> float:
+        got = runner.run(images, {name: changed.reshape(weight.shape)})[0] - bias
+        return float(np.linalg.norm(got - exact)) / norm
+
+    def pruned(kept: int) -> float:
+        return measured(np.where(magnitude_mask(weight, kept / weight.size), weight, np.float32(0)))
+
+    best, (frobenius, spectral), factors = best_k_error(weight), svd_tail(matrix), svd(matrix)
+    cost = matrix.shape[0] + matrix.shape[1]
+    sizes = sorted({*np.linspace(0, weight.size, 201).astype(int).tolist()})
+    for epsilon in EPSILONS:
+        limit = epsilon * norm / inputs
+        found = {
+            "best k, measured": smallest(sizes, pruned, epsilon),
+            "best k, isotropic": kept_for_error(best, epsilon * float(best[0])),
+            "best k, bound": kept_for_error(best, limit),
+            "rank, measured": smallest(range(len(spectral)), lambda r: measured(low_rank(factors, r)), epsilon) * cost,
+            "rank, isotropic": kept_for_error(frobenius, epsilon * float(frobenius[0])) * cost,
+            "rank, bound": kept_for_error(spectral, limit) * cost,
+        }
+        for method, kept in found.items():
+            row = _key(lab, method, f"{node.name} {epsilon:g}")
+            yield {**row, "retrained": 0, "value": kept, "density": kept / weight.size}
+

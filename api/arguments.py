@@ -78,7 +78,11 @@ def compress(sub: argparse.ArgumentParser) -> None:
     model(sub)
     sub.add_argument("--recipe", metavar="FILE|NAME", help="how to compress (default: deep-compression)")
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("-o", "--output", required=True, metavar="FILE.pico")
+    sub.add_argument("--sweep", action="store_true", help="measure a trade-off curve by method, into a folder")
+    sub.add_argument("--seeds", type=whole, default=3, metavar="N", help="of a sweep (default 3)")
+    sub.add_argument("--epochs", type=whole, metavar="E", help="of retraining at each point of a sweep (default 2)")
+    sub.add_argument("--data", metavar="FILE.npz", help="images and labels of a sweep (default: the recipe's)")
+    sub.add_argument("-o", "--output", metavar="FILE.pico|DIR", help="required; a folder for a sweep")
 
 
 def inspect(sub: argparse.ArgumentParser) -> None:

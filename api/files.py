@@ -16,35 +16,10 @@ from .models.load import load_model
 from .models.memory import peak_activation_bits
 from .models.model import Model
 from .models.ops import loop_bounds
+from .progress import StageBar
 from .text import count, ledger_text, size, table
 
 __all__ = ["StageBar", "check_output", "compress", "export", "inspect"]
-
-
-class StageBar:
-    """One tqdm bar per stage, on standard error."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._stage = ""
-
-    def __call__(self, stage: str, step: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if stage != self._stage:
-            self.close()
-            self._stage = stage
-            seconds = 0.2 if sys.stderr.isatty() else 10.0  # a log file needs no more
-            self._bar = tqdm(
-                total=total, desc=stage, file=sys.stderr, unit="step", dynamic_ncols=True,
-                mininterval=seconds, miniters=1,
-            )  # fmt: skip
-        self._bar.update(step - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def check_output(path: str) -> None:
@@ -56,7 +31,14 @@ def check_output(path: str) -> None:
         raise OutputError(path, "it is a folder", "name a file inside it")
 
 
-def compress(arguments: argparse.Namespace) -> None:
+def compress(arguments: argparse.Namespace) -> int | None:
+    if arguments.sweep:
+        from .sweep import run_sweep
+
+        return run_sweep(arguments)
+    if arguments.output is None:
+        print("picojoule compress: error: the following arguments are required: -o/--output", file=sys.stderr)
+        return 2
     from .models.compress.run import compress as run_compression
 
     if not arguments.output.endswith(".pico"):
@@ -71,6 +53,7 @@ def compress(arguments: argparse.Namespace) -> None:
         bar.close()
     print(_summary(model))
     print(ledger_text(model))
+    return None
 
 
 def _summary(model: Model) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from . import __version__
 from .commands import print_json
-from .files import StageBar
 from .models.errors import InputError, MissingExtraError
 from .models.literature.ladder import LADDER_NETWORKS, METHODS_BELOW, NetworkLadder, network_ladder
 from .models.zoo import network_names
+from .progress import StageBar
 from .text import count, table
 
 __all__ = ["print_ladder"]

@@ -138,8 +138,7 @@ def _with_file(network: PaperNetwork, path: str) -> Graph:
 
 
 def _computed(network: PaperNetwork, arguments: argparse.Namespace) -> dict[str, Any]:
-    from .files import StageBar
-
+    from .progress import StageBar
     basis, read = _reader(network, arguments)
     bar = StageBar()
     done: list[str] = []

@@ -70,7 +70,7 @@ def rethinking(lab: Lab, todo: Todo) -> Iterator[Row]:
 # --- sketches and expander masks against magnitude pruning -------------------------------------------------
 
 
-def expander_mask(shape: tuple[int, int], density: float, seed: int) -> np.ndarray:
+def expander_mask(shape: tuple[int, ...], density: float, seed: int) -> np.ndarray:
     """A mask with the same number of weights in every row, and in every column as nearly as can be, drawn by `seed`.
 
     Each input gets round(density x outputs) outputs: stubs of both sides joined by a random permutation, the

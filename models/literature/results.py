@@ -19,7 +19,7 @@ COLUMNS: tuple[str, ...] = (
     "dataset", "n", "split", "status", "source",
 )  # fmt: skip
 NUMBERS = {"retrained", "seed", "density", "bits", "bytes", "ratio", "speedup", "epochs", "error_pct",
-           "validation_error_pct", "value", "n"}  # fmt: skip
+           "validation_error_pct", "value", "n", "top5_error_pct"}  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -29,13 +29,13 @@ def shipped_results(name: str) -> list[Row]:
     return [_typed(row) for row in csv.DictReader(text.splitlines())]
 
 
-def read_results(path: Path) -> list[Row]:
+def read_results(path: Path, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
     """Rows of a file that a run wrote; none where there is no file. Raises InputError for other columns."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as stream:
         reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        if tuple(reader.fieldnames or ()) != columns:
             raise InputError(str(path), f"columns {', '.join(reader.fieldnames or ())}", "a file that a run wrote",
                              "name another folder")  # fmt: skip
         rows = [row for row in reader if None not in row.values()]
@@ -51,18 +51,19 @@ def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def run_rows(
-    path: Path, rows: Callable[[Callable[[Row], bool]], Iterator[Row]], fixed: Mapping[str, Any]
-) -> Iterator[Row]:
+    path: Path, rows: Callable[[Callable[[Row], bool]], Iterator[Row]], fixed: Mapping[str, Any],
+    columns: tuple[str, ...] = COLUMNS,
+) -> Iterator[Row]:  # fmt: skip
     """Append to the file at `path` what `rows(todo)` yields, and pass it on.
 
     `todo(row)` says whether the row of that key is still missing: an interrupted run goes on where it was. A line
     that was cut short is dropped. `fixed` holds the columns that all rows share.
     """
-    done = read_results(path)
+    done = read_results(path, columns)
     keys = {_key(row) for row in done}
     try:
         with path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, restval="")
+            writer = csv.DictWriter(stream, columns, restval="")
             writer.writeheader()
             writer.writerows(_plain(row) for row in done)
             for row in rows(lambda wanted: _key(wanted) not in keys):

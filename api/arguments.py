@@ -56,9 +56,33 @@ def number(text: str) -> float:
         raise InputError("--density", text, "a fraction above 0 and at most 1", "for example 0.1") from None
 
 
+def seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1e9:
+        raise InputError("--budget", text, "CPU seconds above 0", "for example --budget 10") from None
+    return found
+
+
 def estimate(sub: argparse.ArgumentParser) -> None:
     costing(sub)
     sub.add_argument("--against", metavar="MODEL2", help="print this model beside it")
+    as_json(sub)
+
+
+def map_layers(sub: argparse.ArgumentParser) -> None:
+    model(sub)
+    sub.add_argument("--target", metavar="T", required=True, help="an accelerator: a shipped name or a .toml file")
+    sub.add_argument("--batch", type=whole, default=1, metavar="N", help="inferences at once (default 1)")
+    sub.add_argument("--layer", metavar="L", help="only this layer")
+    sub.add_argument("--bits", metavar="W[:A]", help="bits of weights and activations (default: the MAC's own)")
+    sub.add_argument("--objective", choices=("energy", "latency", "edp", "pareto"), default="energy")
+    sub.add_argument("--mapspace", metavar="NAME", help="one that the target names (default: its own choice)")
+    sub.add_argument("--mapping", metavar="FILE", help="cost the mapping in this TOML file instead of searching")
+    sub.add_argument("--budget", type=seconds, metavar="S", help="CPU seconds after which the best so far is given")
+    network_options(sub)
     as_json(sub)
 
 

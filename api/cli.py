@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "inspect": ("what is in a file, byte by byte", ".files", arguments.inspect),
     "export": ("write decoded weights as ONNX, safetensors or npz", ".files", arguments.export),
     "validate": ("predicted beside measured", ".commands", arguments.validate),
+    "map": ("the best mapping of each layer on an accelerator, proven", ".mapping", arguments.map_layers),
     "explore": ("bits x density x format x hardware, and the Pareto front", ".study", arguments.explore),
     "front": ("the Pareto front of an exploration", ".study", arguments.front),
     "best": ("the design of least energy within limits", ".study", arguments.best),

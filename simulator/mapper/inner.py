@@ -139,7 +139,7 @@ def inner_halves(
     steps = (found[:, [b - cut for b in temporal]].prod(axis=(1, 2)) * left.prod(axis=1)).astype(float)
     nest_factors = np.concatenate([np.ones((len(found), cut, len(DIMS)), np.int64), found], axis=1)
     nest_factors[:, 0] = left
-    for chosen in product(*(telling_orders(space, b) for b in temporal)):
+    for chosen in product(*(telling_orders(space, b, problem) for b in temporal)):
         orders: list[tuple[str, ...]] = [()] * len(hierarchy.blocks)
         for b, order in zip(temporal, chosen, strict=True):
             orders[b] = order

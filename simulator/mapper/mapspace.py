@@ -113,16 +113,18 @@ def all_orders(space: Space, b: int) -> list[tuple[str, ...]]:
     return [(*o, *i) for o in permutations(outside) for i in permutations(inside)]
 
 
-def telling_orders(space: Space, b: int) -> list[tuple[str, ...]]:
-    """Orders of block b of which one is at least as good as any other, whatever the factors are.
+def telling_orders(space: Space, b: int, problem: Problem) -> list[tuple[str, ...]]:
+    """Orders of block b of which one is at least as good as any other, whatever the factors are; loops of 1 left out.
 
     The innermost loops are reused by the one operand that they do not index; more of them inside never
     costs more. Among them, or next to them for the input's, the innermost window decides which one
     slides. So: all loops that one operand reuses innermost, for each operand, with each window first.
     """
-    fixed, dims = space.orders[b], space.allowed[b]
+    fixed = space.orders[b]
+    loops = [dim for dim, bound in zip(DIMS, problem.bounds, strict=True) if bound > 1]
     if fixed is not None:
-        return [fixed]
+        return [tuple(dim for dim in fixed if dim in loops)]
+    dims = [dim for dim in space.allowed[b] if dim in loops]
     found: list[tuple[str, ...]] = []
     for reused in REUSED:
         for window in "PQRS":

@@ -27,17 +27,26 @@ OUTPUT = 2
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """Outer halves: `factors[k, block, dim]` with the group's tile as the last block, `group[k]`."""
+    """Outer halves, rows last so that a loop's factors lie together: `by_block[block, dim, k]` with the group's
+    tile as the last block, `inside[block, dim, k]` its products with all blocks further in, `group[k]`.
+    """
 
-    factors: Ints
+    by_block: Ints
     inside: Ints
     group: Ints
 
-    def take(self, chosen: NDArray[np.bool_] | Ints) -> Halves:
-        return Halves(self.factors[chosen], self.inside[chosen], self.group[chosen])
+    def take(self, chosen: NDArray[np.bool_]) -> Halves:
+        if chosen.all():
+            return self
+        rows = np.flatnonzero(chosen)
+        return Halves(self.by_block[:, :, rows], self.inside[:, :, rows], self.group[rows])
+
+    def factors(self, k: int) -> Ints:
+        """[block, dim] of the outer blocks of row k."""
+        return self.by_block[:-1, :, k]
 
     def __len__(self) -> int:
-        return len(self.factors)
+        return len(self.group)
 
 
 class Outer:
@@ -52,6 +61,23 @@ class Outer:
         self.windows = windows_of(space, self.cut)
         self.bounds = np.asarray(problem.bounds)
         self.options = cache(self._options)
+        self.floor = sum((self.crossing(o, -1, first=True) for o in range(3)), np.zeros(len(prices.per_instance)))
+
+    def crossing(self, operand: int, b: int, *, first: bool = False) -> Array:
+        """Costs of moving every word once over the pairs of outer levels whose child lies inside block b.
+
+        `first`: less what first touches of outputs save. An input's words are those that the loops touch.
+        """
+        total = np.zeros(len(self.prices.per_instance))
+        for level, child in self.hierarchy.pairs(operand):
+            if child < 0 or not b < self.hierarchy.place[child] < self.cut:
+                continue
+            key = (operand, level, child)
+            words = self.problem.touched_inputs if operand == 1 else self.problem.words[operand]
+            total += words * (self.prices.asked[key] + self.prices.arrived[key])
+            if first and operand == OUTPUT:
+                total -= words * self.prices.first[key]
+        return total
 
     def _options(self, d: int, left: int) -> Ints:
         """Every split of what is left of a dim over the outer blocks: [option, block]."""
@@ -74,28 +100,29 @@ class Outer:
         sizes = tuple(len(one) for one in options)
         for start in range(0, prod(sizes), block):
             stop = min(start + block, prod(sizes))
-            factors = np.ones((stop - start, self.cut + 1, len(DIMS)), np.int64)
-            factors[:, -1] = tile
+            factors = np.ones((self.cut + 1, len(DIMS), stop - start), np.int64)
+            factors[-1] = tile[:, None]
             for d, at in enumerate(np.unravel_index(np.arange(start, stop), sizes)):
                 if sizes[d] > 1 or left[d] > 1:
-                    factors[:, :-1, d] = options[d][at]
-            inside = np.ones((stop - start, self.cut + 2, len(DIMS)), np.int64)
-            inside[:, :-1] = np.cumprod(factors[:, ::-1], axis=1)[:, ::-1]
+                    factors[:-1, d] = options[d].T[:, at]
+            inside = np.ones((self.cut + 2, len(DIMS), stop - start), np.int64)
+            inside[:-1] = np.cumprod(factors[::-1], axis=0)[::-1]
             good = np.ones(stop - start, bool)
             for level, place in enumerate(self.hierarchy.place):
                 if place < self.cut and np.isfinite(self.machine.capacity_bits[level]):
-                    bits = _tile_bits(self.problem, inside[:, place], self.hierarchy, self.machine, level)
+                    bits = _tile_bits(self.problem, inside[place].T, self.hierarchy, self.machine, level)
                     good &= bits <= self.machine.capacity_bits[level] * SLACK
             if good.any():
-                yield Halves(factors[good], inside[good], np.full(int(good.sum()), group))
+                yield Halves(factors, inside, np.full(stop - start, group)).take(good)
 
     def _nest(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> Nest:
-        return Nest(self.problem, self.hierarchy, halves.factors, orders, halves.inside)
+        rows_first = (halves.by_block.transpose(2, 0, 1), halves.inside.transpose(2, 0, 1))
+        return Nest(self.problem, self.hierarchy, rows_first[0], orders, rows_first[1])
 
     def costs(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> tuple[Array, Array]:
-        """(costs [k, 1 + resource] of the pairs of levels that both lie outside, words of first tiles [k])."""
+        """(costs [1 + resource, k] of the pairs of levels that both lie outside, words of first tiles [k, operand])."""
         nest = self._nest(halves, orders)
-        total = np.zeros((len(halves), len(self.prices.per_instance)))
+        total = np.zeros((len(self.prices.per_instance), len(halves)))
         first_tiles = np.zeros((len(halves), 3))
         for operand in range(3):
             for level, child in self.hierarchy.pairs(operand):
@@ -103,27 +130,28 @@ class Outer:
                 if child < 0 or end >= self.cut:
                     continue
                 steps = outer_steps(nest, operand, end, latch=True)
-                words = self.problem.words[operand] * np.ones(1)
+                words = steps.kept * self.problem.words[operand]
                 if operand == 1:
-                    words = input_words(nest, halves.inside[:, end], steps)
-                words = words * steps.kept
+                    words = input_words(nest, nest.inside[:, end], steps) * steps.kept
                 key = (operand, level, child)
-                total += words[:, None] * (self.prices.asked[key] + self.prices.arrived[key])
+                price = self.prices.asked[key] + self.prices.arrived[key]
+                for r in np.flatnonzero(price):
+                    total[r] += words * price[r]
                 if operand == OUTPUT:
-                    total -= self.problem.words[OUTPUT] * self.prices.first[key]
-                if level == 0:
-                    held = np.minimum(halves.inside[:, end], self.bounds)
+                    total -= (self.problem.words[OUTPUT] * self.prices.first[key])[:, None]
+                if level == 0 and self.machine.fill_drain:
+                    held = np.minimum(nest.inside[:, end], self.bounds)
                     first_tiles[:, operand] = _operand_words(self.problem, held, operand)
         return total, first_tiles
 
     def features(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> Array:
-        """What the inner forms are multiplied with: [k, feature]."""
+        """What the inner forms are multiplied with: [feature, k]."""
         nest = self._nest(halves, orders)
-        out = np.zeros((len(halves), FIXED_FEATURES + 2 * len(self.windows)))
-        out[:, 0] = 1
+        out = np.zeros((FIXED_FEATURES + 2 * len(self.windows), len(halves)))
+        out[0] = 1
         for operand in range(3):
             steps = outer_steps(nest, operand, self.cut, latch=True)
-            out[:, 1 + operand] = steps.kept
+            out[1 + operand] = steps.kept
             if operand != 1:
                 continue
             for place, window in enumerate(self.windows):
@@ -132,7 +160,7 @@ class Outer:
                     continue
                 d = DIM[window]
                 sliding = np.where(loop > 1, steps.kept, 0)
-                sweeps = -(-self.problem.bounds[d] // (halves.inside[:, self.cut, d] * loop))
-                out[:, FIXED_FEATURES + 2 * place] = sliding
-                out[:, FIXED_FEATURES + 2 * place + 1] = sliding * sweeps
+                sweeps = -(-self.problem.bounds[d] // (halves.inside[self.cut, d] * loop))
+                out[FIXED_FEATURES + 2 * place] = sliding
+                out[FIXED_FEATURES + 2 * place + 1] = sliding * sweeps
         return out

@@ -55,6 +55,20 @@ class Problem:
         columns = (q - 1) * self.stride[1] + (s - 1) * self.dilation[1] + 1
         return g * k * c * r * s, n * g * c * rows * columns, n * g * k * p * q
 
+    @property
+    def touched_inputs(self) -> int:
+        """Input words that the loops touch: fewer than the bounding box where the stride skips rows or columns.
+
+        >>> Problem((1, 1, 1, 2, 3, 1, 1, 1), stride=(2, 1)).touched_inputs
+        6
+        """
+        n, g, _, c, p, q, r, s = self.bounds
+        touched = n * g * c
+        for slid, kernel, axis in ((p, r, 0), (q, s, 1)):
+            at = np.add.outer(np.arange(slid) * self.stride[axis], np.arange(kernel) * self.dilation[axis])
+            touched *= len(np.unique(at))
+        return touched
+
 
 def make_problem(bounds: LoopBounds) -> Problem:
     """The loops of one layer; raises InputError where their product is too large to count exactly."""

@@ -11,20 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .hierarchy import Hierarchy
 from .inner import FIXED_FEATURES, Inner, inner_halves
-from .linear import Prices, make_prices
+from .linear import make_prices
 from .machine import Machine
 from .mapping import Mapping
 from .mapspace import Space, telling_orders
 from .objective import Incumbent
 from .outer import Halves, Outer
-from .problem import Problem
+from .problem import RELEVANT, Problem
 
 __all__ = ["Found", "search"]
 
@@ -106,7 +106,6 @@ def search(
 def _groups(problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machine) -> Iterator[_Group]:
     prices = make_prices(hierarchy, machine)
     outer = Outer(problem, space, hierarchy, machine, prices)
-    floor = _outer_floor(problem, hierarchy, prices)
     for inner in inner_halves(problem, space, hierarchy, machine, prices):
         begin = inner.starts[:-1]
         least = np.minimum.reduceat(inner.form, begin, axis=0)
@@ -114,47 +113,27 @@ def _groups(problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machi
         slides = inner.form[:, :, FIXED_FEATURES::2] + inner.form[:, :, FIXED_FEATURES + 1 :: 2]
         if slides.shape[2]:
             plain = plain + np.minimum(slides.min(axis=2), 0.0)
-        costs = np.minimum.reduceat(plain, begin, axis=0) + floor
+        costs = np.minimum.reduceat(plain, begin, axis=0) + outer.floor
         steps = np.minimum.reduceat(inner.steps, begin)
-        energy, cycles = _objectives(costs, steps, machine, problem)
+        energy, cycles = _objectives(costs.T, steps, machine, problem)
         for g, (first, last) in enumerate(zip(inner.starts[:-1], inner.starts[1:], strict=True)):
             rows = slice(int(first), int(last))
             yield _Group(inner, outer, rows, least[g], float(energy[g]), float(cycles[g]), float(steps[g]))
 
 
-def _outer_floor(problem: Problem, hierarchy: Hierarchy, prices: Prices) -> Array:
-    """Every word crosses each pair of outer levels at least once; an input's window slides at best."""
-    total = np.zeros(len(prices.per_instance))
-    for operand in range(3):
-        for level, child in hierarchy.pairs(operand):
-            key = (operand, level, child)
-            if child >= 0 and not any(b < hierarchy.place[child] for b in hierarchy.spatial):
-                words = _compulsory(problem) if operand == 1 else problem.words[operand]
-                total += words * (prices.asked[key] + prices.arrived[key])
-                if operand == 2:
-                    total -= words * prices.first[key]
-    return total
-
-
-def _compulsory(problem: Problem) -> float:
-    """Input words that the loops touch: less than the bounding box where the stride skips rows or columns."""
-    n, g, _, c, p, q, r, s = problem.bounds
-    touched = []
-    for slid, kernel, axis in ((p, r, 0), (q, s, 1)):
-        step, gap = problem.stride[axis], problem.dilation[axis]
-        touched.append(len(np.unique(np.add.outer(np.arange(slid) * step, np.arange(kernel) * gap))))
-    return float(n * g * c * touched[0] * touched[1])
-
-
 def _objectives(costs: Array, steps: Array, machine: Machine, problem: Problem, extra: Array | float = 0.0
                 ) -> tuple[Array, Array]:  # fmt: skip
-    """(energy pJ, cycles) from costs [..., 1 + resource] and steps [...]."""
+    """(energy pJ, cycles) from costs [1 + resource, ...] and steps [...]."""
     cycles = np.ceil(steps * float(machine.issued) / float(machine.macs_per_cycle) - ROUNDING)
-    if costs.shape[-1] > 1:
-        cycles = np.maximum(cycles, np.ceil(costs[..., 1:].max(axis=-1) - ROUNDING))
+    if len(costs) > 1:
+        slowest = costs[1]
+        for other in costs[2:]:
+            slowest = np.maximum(slowest, other)
+        cycles = np.maximum(cycles, np.ceil(slowest - ROUNDING))
     cycles = cycles + extra
-    macs = problem.macs * float(machine.issued * machine.mac_pj + machine.gated * machine.gated_pj)
-    return costs[..., 0] + macs + cycles * float(machine.leakage_pj_per_cycle), cycles
+    fixed = problem.macs * float(machine.issued * machine.mac_pj + machine.gated * machine.gated_pj)
+    leakage = float(machine.leakage_pj_per_cycle)
+    return costs[0] + (fixed + cycles * leakage if leakage else fixed), cycles
 
 
 class _Walk:
@@ -173,30 +152,57 @@ class _Walk:
             groups = [group for group, _ in pairs]
             number = np.repeat(np.arange(len(pairs)), [len(halves) for _, halves in pairs])
             halves = Halves(
-                np.concatenate([h.factors for _, h in pairs]), np.concatenate([h.inside for _, h in pairs]), number
+                np.concatenate([h.by_block for _, h in pairs], axis=2),
+                np.concatenate([h.inside for _, h in pairs], axis=2),
+                number,
             )
             self._outer_orders(groups, halves)
 
     def _outer_orders(self, groups: list[_Group], halves: Halves) -> None:
         outer = groups[0].outer
         temporal = [b for b in range(outer.cut) if not outer.hierarchy.blocks[b].spatial]
-        choices = [telling_orders(self.space, b) for b in temporal]
+        choices = [telling_orders(self.space, b, self.problem) for b in temporal]
         least = np.stack([group.least for group in groups])
         steps = np.array([group.steps for group in groups])
-        floor = self._floor(least)
+        floor = self._floor(least).T
+        if self.prune:
+            halves = halves.take(self._may_win(self._any_order(halves, least, floor, outer), steps[halves.group]))
+        if not len(halves):
+            return
         for chosen in product(*choices[:-1]):
             costs, tiles = outer.costs(halves, (*chosen, ()))
-            keep = self._may_win(costs + floor[halves.group], steps[halves.group])
+            keep = self._may_win(costs + floor[:, halves.group], steps[halves.group])
             if not keep.any():
                 continue
-            some, some_costs, some_tiles = halves.take(keep), costs[keep], tiles[keep]
+            some, some_costs, some_tiles = halves.take(keep), costs[:, keep], tiles[keep]
+            edges = [0, *(np.flatnonzero(np.diff(some.group)) + 1).tolist(), len(some)]
             for last in choices[-1]:
                 orders = (*chosen, last)
                 features = outer.features(some, orders)
-                bound = some_costs + np.einsum("krf,kf->kr", least[some.group], features)
+                bound = some_costs.copy()
+                for first, end in pairwise(edges):
+                    bound[:, first:end] += least[some.group[first]] @ features[:, first:end]
                 rows = np.flatnonzero(self._may_win(bound, steps[some.group]))
                 if len(rows):
                     self._inner(groups, some, orders, some_costs, some_tiles, features, rows, bound)
+
+    def _any_order(self, halves: Halves, least: Array, floor: Array, outer: Outer) -> Array:
+        """Bounds [1 + resource, k] whatever the orders: each block's loops reuse one operand's tiles, not all three's.
+
+        The loops of a block that do not index an operand repeat whatever of it is kept inside, unless they are
+        the block's innermost; and only one operand's can be.
+        """
+        total = floor[:, halves.group] + outer.floor[:, None]
+        inputs = least[:, :, 2] + self._floor(least) - least[:, :, :FIXED_FEATURES].sum(axis=2)
+        inner = (least[:, :, 1].T, inputs.T, least[:, :, 3].T)
+        for b in range(outer.cut):
+            extra = np.stack([
+                (inner[o][:, halves.group] + outer.crossing(o, b)[:, None])
+                * (halves.by_block[b, ~RELEVANT[o]].prod(axis=0) - 1)
+                for o in range(3)
+            ])  # fmt: skip
+            total += extra.sum(axis=0) - extra.max(axis=0)
+        return total
 
     @staticmethod
     def _floor(least: Array) -> Array:
@@ -217,33 +223,34 @@ class _Walk:
         change = np.flatnonzero(np.diff(by_group)) + 1
         parts = np.split(rows, change)
         if self.prune:  # the most promising group first: its best prunes the others
-            parts.sort(key=lambda part: float(bound[part, 0].min()))
+            parts.sort(key=lambda part: float(bound[0, part].min()))
         for part in parts:
             group = groups[int(halves.group[part[0]])]
             step = max(1, BLOCK // (group.rows.stop - group.rows.start))
             for start in range(0, len(part), step):
                 some = part[start : start + step]
                 if self.prune and start + len(parts) > 1:
-                    some = some[self._may_win(bound[some], np.full(len(some), group.steps))]
+                    some = some[self._may_win(bound[:, some], np.full(len(some), group.steps))]
                 if len(some):
-                    self._exact(group, halves, orders, costs[some], tiles[some], features[some], some)
+                    self._exact(group, halves, orders, costs[:, some], tiles[some], features[:, some], some)
 
     def _exact(self, group: _Group, halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array, tiles: Array,
                features: Array, some: NDArray[np.int64]) -> None:  # fmt: skip
         form = group.inner.form[group.rows]
         j, r, f = form.shape
-        whole = (form.reshape(j * r, f) @ features.T).reshape(j, r, len(some)) + costs.T[None]
+        whole = (form.transpose(1, 0, 2).reshape(r * j, f) @ features).reshape(r, j, len(some))
+        whole += costs[:, None]
         steps = group.inner.steps[group.rows]
         extra: Array | float = 0.0
         if self.machine.fill_drain:
             extra = self._fill_drain(group, tiles)
-        energy, cycles = _objectives(np.moveaxis(whole, 1, -1), steps[:, None], self.machine, self.problem, extra)
+        energy, cycles = _objectives(whole, steps[:, None], self.machine, self.problem, extra)
         self.found.evaluated += energy.size
 
         def describe(i: int) -> tuple[Mapping, Hierarchy]:
             inner, k = divmod(i, len(some))
             factors = np.concatenate(
-                [halves.factors[some[k], :-1], group.inner.factors[group.rows.start + inner]], axis=0
+                [halves.factors(int(some[k])), group.inner.factors[group.rows.start + inner]], axis=0
             )
             cut = group.outer.cut
             return Mapping(factors, (*orders, *group.inner.orders[cut:])), group.outer.hierarchy

@@ -101,11 +101,18 @@ def check(sub: argparse.ArgumentParser) -> None:
 def compress(sub: argparse.ArgumentParser) -> None:
     model(sub)
     sub.add_argument("--recipe", metavar="FILE|NAME", help="how to compress (default: deep-compression)")
+    sub.add_argument("--bits", metavar="W", help="without training: bits of shared weights, 8 or 'conv*=8,fc*=5'")
+    sub.add_argument("--density", metavar="D", help="without training: keep this fraction, 0.3 or 'conv*=.3,fc*=.1'")
+    sub.add_argument("--format", metavar="F", help="how they lie in the file (default: the smallest, layer by layer)")
+    sub.add_argument("--prune", metavar="METHOD", help="magnitude (default), random, N:M such as 2:4, blockRxC")
+    sub.add_argument("--share", choices=("kmeans", "exact", "uniform", "entropy"), help="how values are shared")
+    sub.add_argument("--data", metavar="FILE.npz", help="inputs x, labels y to measure on; data of a recipe or sweep")
+    sub.add_argument("--weights", metavar="FILE", help="weights for the network: .safetensors, .npz or a state dict")
+    sub.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--sweep", action="store_true", help="measure a trade-off curve by method, into a folder")
     sub.add_argument("--seeds", type=whole, default=3, metavar="N", help="of a sweep (default 3)")
     sub.add_argument("--epochs", type=whole, metavar="E", help="of retraining at each point of a sweep (default 2)")
-    sub.add_argument("--data", metavar="FILE.npz", help="images and labels of a sweep (default: the recipe's)")
     sub.add_argument("-o", "--output", metavar="FILE.pico|DIR", help="required; a folder for a sweep")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from .progress import StageBar
 from .text import count, ledger_text, size, table
 
 __all__ = ["StageBar", "check_output", "compress", "export", "inspect"]
+
+UNSHARED_BITS = 32  # --bits 32: values stay as they are
 
 
 def check_output(path: str) -> None:
@@ -44,16 +47,55 @@ def compress(arguments: argparse.Namespace) -> int | None:
     if not arguments.output.endswith(".pico"):
         raise InputError("--output", arguments.output, "a file ending in .pico", "for example -o x.pico")
     check_output(arguments.output)
+    settings = _post_training(arguments)
+    source = load_model(arguments.model, shapes=parse_shapes(arguments.shape), weights=arguments.weights)
     bar = StageBar()
     try:
         model = run_compression(
-            arguments.model, arguments.recipe, seed=arguments.seed, output=arguments.output, progress=bar
-        )
+            source, arguments.recipe, seed=arguments.seed, output=arguments.output, progress=bar, data=arguments.data,
+            post_training=settings,
+        )  # fmt: skip
     finally:
         bar.close()
     print(_summary(model))
+    changed = model.provenance.get("class_changed_pct")
+    if changed is not None:
+        before = model.provenance.get("dense_error_pct")
+        was = "" if before is None else f"; {float(before):.2f} % error before"
+        print(f"  {float(changed):.2f} % of {model.provenance['data_samples']:,} inputs change their class{was}")
     print(ledger_text(model))
+    _print_baselines(baseline_bytes(model))
     return None
+
+
+def _post_training(arguments: argparse.Namespace) -> Any:
+    """Settings of a run without training where one of them is given, else None."""
+    from .models.compress.post_training import DEFAULT_BITS, SMALLEST, PostTraining
+
+    given = (arguments.bits, arguments.density, arguments.format, arguments.prune, arguments.share)
+    if all(value is None for value in given):
+        return None
+    if arguments.density is not None and ":" in (arguments.prune or ""):
+        raise InputError("--density", f"{arguments.density} beside --prune {arguments.prune}", "one of the two")
+    bits: Any = DEFAULT_BITS if arguments.bits is None else _by_layer("--bits", arguments.bits, int)
+    return PostTraining(
+        density=None if arguments.density is None else _by_layer("--density", arguments.density, float),
+        bits=None if bits == UNSHARED_BITS else bits,
+        encoding=arguments.format or SMALLEST,
+        prune=arguments.prune or "magnitude",
+        share=arguments.share or "kmeans",
+    )
+
+
+def _by_layer(flag: str, text: str, kind: Callable[[str], Any]) -> Any:
+    """One value, or values by layer or pattern: `8`, `conv*=8,fc*=5`."""
+    try:
+        if "=" not in text:
+            return kind(text)
+        pairs = [part.split("=", 1) for part in text.split(",")]
+        return {name.strip(): kind(value) for name, value in pairs}
+    except ValueError:
+        raise InputError(flag, text, "a number, or NAME=NUMBER,...", f"for example {flag} 'conv*=1,fc*=1'") from None
 
 
 def _summary(model: Model) -> str:
@@ -93,11 +135,15 @@ def inspect(arguments: argparse.Namespace) -> None:
     print(table(["layer", "kind", "output", "MACs", "parameters", "density"], rows))
     if model.ledger:
         print(ledger_text(model))
-        for key, value in document["baselines"].items():
-            found = "not in this build of Arrow" if value is None else size(value)
-            print(f"  for comparison, {BASELINES[key]}: {found}")
+        _print_baselines(document["baselines"])
     for key, value in model.provenance.items():
         print(f"  {key}: {value}")
+
+
+def _print_baselines(found: Mapping[str, int | None]) -> None:
+    for key, value in found.items():
+        text = "not in this build of Arrow" if value is None else size(value)
+        print(f"  for comparison, {BASELINES[key]}: {text}")
 
 
 def _document(model: Model) -> dict[str, Any]:

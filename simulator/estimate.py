@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..models.compress.share import compress_without_training
+from ..models.compress.post_training import compress_without_training
 from ..models.errors import InputError
 from ..models.graph import Graph
 from ..models.load import LayerModel, load_model

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from picojoule.models.compress import scalar, share
 from picojoule.models.compress.histogram import binned, nearest_codes
+from picojoule.models.compress.post_training import compress_without_training
 from picojoule.models.compress.prune import weight_names
 from picojoule.models.compress.scalar import exact_kmeans_1d
 from picojoule.models.compress.share import (
     INITS,
     Init,
-    compress_without_training,
     initial_centroids,
     kmeans_1d,
     share_weights,

@@ -9,7 +9,7 @@ import pytest
 
 from picojoule.cli import main
 from picojoule.models.codecs import encode
-from picojoule.models.compress.share import compress_without_training
+from picojoule.models.compress.post_training import compress_without_training
 from picojoule.models.literature.lab import pruned_bytes
 from picojoule.models.literature.ladder import network_ladder, plan_layers
 from picojoule.models.load import load_model

@@ -15,7 +15,9 @@ from ..data.mnist import Split, load_split
 from ..errors import FileFormatError, InputError
 from ..graph import Graph
 
-__all__ = ["Data", "check_data", "data_fingerprint", "load_data"]
+__all__ = ["Data", "Samples", "check_data", "data_fingerprint", "load_data", "load_samples"]
+
+INPUT_NAMES, LABEL_NAMES = ("x", "inputs", "images", "test_images"), ("y", "labels", "test_labels")
 
 VALIDATION_SHARE = 12  # one in twelve training images, as for MNIST, where a file brings no validation images
 
@@ -40,17 +42,63 @@ def load_data(source: str | os.PathLike[str]) -> Data:
     text = os.fspath(source)
     if not text.endswith(".npz"):
         return Data(*(load_split(text, name) for name in ("train", "validation", "test")))
-    try:
-        with Path(text).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FileFormatError(text, error, "an .npz file of plain arrays") from error
+    arrays = _arrays(text)
     name = Path(text).stem
     train, test = _split(text, name, "train", arrays), _split(text, name, "test", arrays)
     if "validation_images" in arrays:
         return Data(train, _split(text, name, "validation", arrays), test)
     held = np.arange(len(train)) % VALIDATION_SHARE == VALIDATION_SHARE - 1
     return Data(_part(train, "train", ~held), _part(train, "validation", held), test)
+
+
+def _arrays(text: str) -> dict[str, NDArray]:
+    try:
+        with Path(text).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileFormatError(text, error, "an .npz file of plain arrays") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs [n, ...] to measure a network on, and their labels [n] where they are known."""
+
+    name: str
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+    split: str = "given"
+
+
+def load_samples(path: str | os.PathLike[str], graph: Graph) -> Samples:
+    """Samples of an `.npz` file: `x` (or `inputs`, `images`, or its only array), `y` (or `labels`) where given.
+
+    Inputs are floats, or bytes, which are divided by 255. Raises FileFormatError for anything but a file of arrays,
+    InputError for arrays that do not fit the network.
+    """
+    file = os.fspath(path)
+    if not file.endswith(".npz"):
+        raise InputError("--data", file, "an .npz file", "numpy.savez('data.npz', x=inputs, y=labels)")
+    arrays = _arrays(file)
+    found = [arrays[name] for name in INPUT_NAMES if name in arrays] or list(arrays.values())[: len(arrays) == 1]
+    if not found:
+        raise InputError(file, f"arrays {', '.join(arrays) or '(none)'}", "one named x",
+                         "numpy.savez('data.npz', x=inputs, y=labels)")  # fmt: skip
+    inputs, labels = found[0], next((arrays[name] for name in LABEL_NAMES if name in arrays), None)
+    wanted = graph.tensors[graph.inputs[0]].shape[1:]
+    if inputs.dtype.kind not in "fu" or inputs.shape[1:] != wanted or not len(inputs):
+        got = f"{inputs.dtype} of shape {inputs.shape}"
+        raise InputError(f"{file}: inputs", got, f"floats or bytes of shape (n, {', '.join(map(str, wanted))})")
+    scaled = inputs.astype(np.float32) * np.float32(1 / 255 if inputs.dtype == np.uint8 else 1)
+    if not np.isfinite(scaled).all():
+        raise InputError(f"{file}: inputs", "values that are NaN or infinite", "finite values")
+    if labels is not None:
+        classes = graph.tensors[graph.outputs[0]].shape[-1]
+        fits = labels.dtype.kind in "iu" and labels.shape == (len(inputs),)
+        if not fits or int(labels.min()) < 0 or int(labels.max()) >= classes:
+            raise InputError(f"{file}: labels", f"{labels.dtype} of shape {labels.shape}",
+                             f"{len(inputs)} whole numbers from 0 to {classes - 1}")  # fmt: skip
+        labels = labels.astype(np.int64)
+    return Samples(Path(file).stem, scaled, labels)
 
 
 def _part(split: Split, part: str, rows: NDArray[np.bool_]) -> Split:

@@ -48,7 +48,7 @@ from .stage_settings import (
 __all__ = [
     "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "Recipe",
     "ShareStage", "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names",
-    "recipe_settings",
+    "recipe_settings", "shipped_recipes",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
@@ -86,14 +86,18 @@ def _shipped() -> dict[str, str]:
     return {file.name.removesuffix(".toml"): file.read_text("utf-8") for file in files}
 
 
+def shipped_recipes() -> list[Recipe]:
+    """Every recipe in the package."""
+    return [_parse(text, f"{stem}.toml") for stem, text in _shipped().items()]
+
+
 def recipe_names(network: str | None = None) -> list[str]:
     """Names to give to `load_recipe`; with a network, those that are made for it.
 
     >>> recipe_names("lenet-5")
     ['deep-compression']
     """
-    recipes = [_parse(text, f"{stem}.toml") for stem, text in _shipped().items()]
-    return sorted({recipe.name for recipe in recipes if network in (None, recipe.network)})
+    return sorted({recipe.name for recipe in shipped_recipes() if network in (None, recipe.network)})
 
 
 def load_recipe(name_or_path: str | os.PathLike[str] = DEFAULT_RECIPE, network: str = "") -> Recipe:

@@ -20,9 +20,10 @@ from ..model import Accuracy, Model
 from ..pico import decode_pico, encode_pico, write_pico
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .dataset import Data, check_data, data_fingerprint, load_data
+from .post_training import DEFAULT_BITS, PostTraining, compress_post_training, samples_of, without_epochs
 from .progress import Progress, silent
 from .prune import weight_names
-from .recipe import DEFAULT_RECIPE, Recipe, check_recipe, load_recipe, recipe_settings
+from .recipe import DEFAULT_RECIPE, Recipe, check_recipe, load_recipe, recipe_settings, shipped_recipes
 
 __all__ = ["compress"]
 
@@ -33,6 +34,7 @@ def compress(
     model: Model | Graph | str, recipe: Recipe | str | os.PathLike[str] | None = None, *, seed: int = 0,
     output: str | os.PathLike[str] | None = None, progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None, data: Data | str | os.PathLike[str] | None = None,
+    post_training: PostTraining | None = None,
 ) -> Model:  # fmt: skip
     """Train, prune, share, fine-tune and encode a network; return it as its file decodes.
 
@@ -44,6 +46,10 @@ def compress(
     gives the same bits as an uninterrupted run on the same machine and versions; it is deleted at the end.
     `data`: a data set by name or an `.npz` file (default: the recipe's).
 
+    `post_training` settings instead of a recipe compress known weights as they are: no data and no torch are
+    needed, and `data` only measures the outcome. So does a recipe whose stages have no epochs, and so are
+    weights of a network that no recipe is made for, in 8 bits.
+
     The result's `accuracy` is measured on the test split with the weights decoded from the encoded file;
     so is `activation_density`. No weight depends on that split. The error after each stage, on the
     validation split, is in `provenance`.
@@ -52,13 +58,15 @@ def compress(
     """
     source = _as_model(model)
     graph = source.graph
-    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or DEFAULT_RECIPE, graph.name)
-    check_recipe(settings, graph)
     if not weight_names(graph):
         raise InputError(f"network {graph.name}", "no convolution and no matrix product", "a layer to compress")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError("--seed", seed, "a whole number of at least 0")
     check_finite_parameters(graph)
+    settings, made_for = _settings(graph, recipe, post_training)
+    if isinstance(settings, PostTraining):
+        samples = samples_of(data if data is not None else made_for, graph)
+        return compress_post_training(source, settings, seed, samples, output, progress or silent)
     splits = data if isinstance(data, Data) else load_data(data or settings.dataset)
     check_data(splits, graph)
     kept = _checkpoint_path(checkpoint, output)
@@ -68,6 +76,25 @@ def compress(
         if kept is not None:
             kept.unlink(missing_ok=True)
     return _decoded(compressed)
+
+
+def _settings(
+    graph: Graph, recipe: Recipe | str | os.PathLike[str] | None, post_training: PostTraining | None
+) -> tuple[Recipe | PostTraining, str | None]:
+    """What to do, and the data set to measure on where the recipe that says so is made for this network."""
+    if post_training is not None:
+        if recipe is not None:
+            raise InputError("--recipe", "a recipe beside --bits, --density, --format, --prune or --share",
+                             "one or the other")  # fmt: skip
+        return post_training, None
+    if recipe is None and graph.has_weights and graph.name not in {r.network for r in shipped_recipes()}:
+        return PostTraining(bits=DEFAULT_BITS), None
+    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or DEFAULT_RECIPE, graph.name)
+    check_recipe(settings, graph)
+    untrained = without_epochs(settings, graph)
+    if untrained is None:
+        return settings, None
+    return untrained, settings.dataset if settings.network == graph.name else None
 
 
 def _as_model(model: Model | Graph | str) -> Model:

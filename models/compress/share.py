@@ -8,23 +8,19 @@ most 2^b - 1 shared values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..finite import check_finite_parameters
-from ..graph import Graph
-from ..model import CodedTensor, Model
+from ..model import CodedTensor
 from .histogram import HISTOGRAM_ABOVE, binned, nearest_codes
-from .prune import by_layer, check_finite, known_values, magnitude_mask, weight_names
+from .prune import check_finite
 from .scalar import entropy_constrained_1d, exact_kmeans_1d, uniform_levels
 
 __all__ = [
-    "INITS", "METHODS", "Init", "Method", "compress_without_training", "initial_centroids", "kmeans_1d",
-    "share_weights", "squared_error",
+    "INITS", "METHODS", "Init", "Method", "initial_centroids", "kmeans_1d", "share_weights", "squared_error",
 ]  # fmt: skip
 
 Init = Literal["linear", "density", "random"]
@@ -179,39 +175,3 @@ def squared_error(values: ArrayLike, coded: CodedTensor) -> float:
     """Sum of squared differences between weights and their shared values."""
     difference = np.asarray(values, dtype=np.float64) - coded.values
     return float(np.vdot(difference, difference))
-
-
-def compress_without_training(
-    graph: Graph, density: float | Mapping[str, float] | None = None, bits: int | Mapping[str, int] | None = None,
-    *, init: Init = "linear", iterations: int = 200, seed: int = 0, encoding: str = "relative5+huffman",
-) -> Model:  # fmt: skip
-    """Prune by magnitude and share what remains, layer by layer, with no training in between.
-
-    `density` and `bits`: one value for all convolutions and matrix products, or by layer name or
-    pattern (see `prune.by_layer`). Without a density a layer keeps its weights as they are; without
-    bits it is pruned but not shared, and has no entry in the result's `coded`. Biases stay.
-    The result's accuracy is None: it is no longer known. Raises InputError for weights that are
-    missing or not finite, and for values out of range.
-
-    >>> from picojoule.models.build import GraphBuilder
-    >>> b = GraphBuilder("tiny", (1, 2)); _ = b.gemm("fc", 2, bias=False)
-    >>> graph = b.build().with_parameters({"fc.weight": np.array([[0.1, 1.0], [1.2, -2.0]], np.float32)})
-    >>> compress_without_training(graph, density=0.75, bits=2).coded["fc.weight"].values.tolist()
-    [[0.0, 1.0], [1.2000000476837158, -2.0]]
-    """
-    check_finite_parameters(graph)
-    densities, widths = by_layer(graph, density), by_layer(graph, bits)
-    coded: dict[str, CodedTensor] = {}
-    values: dict[str, NDArray[np.float32]] = {}
-    for layer, name in weight_names(graph).items():
-        weights = known_values(graph, name)
-        if layer in densities:
-            kept = magnitude_mask(weights, densities[layer], where=f"tensor {name}")
-            weights = values[name] = np.where(kept, weights, np.float32(0))
-        if layer in widths:
-            coded[name] = share_weights(
-                weights, widths[layer], init=init, iterations=iterations, seed=seed, encoding=encoding,
-                where=f"tensor {name}",
-            )  # fmt: skip
-            values[name] = coded[name].values
-    return Model(graph.name, graph.with_parameters(values), coded)

@@ -183,6 +183,8 @@ def paper(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weights", metavar="FILE", help="real weights for table-4, table-5 or the ladder of one network")
     sub.add_argument("--density", type=number, metavar="D", help="of the ladder, for all layers")
     sub.add_argument("--bits", type=whole, metavar="B", help="of the ladder, for all layers")
+    sub.add_argument("--rerun", metavar="DIR", help="measure again what ships as CSV, into DIR; resumable")
+    sub.add_argument("-o", "--output", metavar="FILE.html", help="write a figure as a page of its own")
     sub.add_argument("--seed", type=whole, default=0, metavar="S", help="of synthetic weights (default 0)")
     as_json(sub)
 

@@ -24,6 +24,17 @@ ROWS: dict[str, tuple[str, str, str]] = {
                 "print_table"),
     "ladder": ("dense, pruned, shared, Huffman for any NETWORK ..., and bytes by method", ".paper_ladder",
                "print_ladder"),
+    "figure-5": ("how codes and gaps of a shipped file are distributed (Figure 5)", ".paper_results",
+                 "print_distribution"),
+    "figure-6": ("accuracy against compression: pruning, quantization, both, SVD (Figure 6)", ".paper_results",
+                 "print_figure"),
+    "figure-7": ("bits against accuracy, convolutions and fully connected, unpruned and pruned (Figure 7)",
+                 ".paper_results", "print_figure"),
+    "figure-8": ("where k-means starts: linear, density, random (Figure 8)", ".paper_results", "print_figure"),
+    "rethinking": ("pruned and fine-tuned against trained from scratch (Liu et al. 2019)", ".paper_results",
+                   "print_rethinking"),
+    "theory": ("how many weights can go, bounds and measurements; sketches and expanders", ".paper_results",
+               "print_theory"),
 }  # fmt: skip
 
 

@@ -16,9 +16,9 @@ from ..compress.prune import by_layer, weight_names
 from ..compress.share import INITS
 from ..graph import Graph
 from ..model import CodedTensor
-from .lab import INDEX_BITS, Lab, Values, coded_bytes, pruned_bytes, share_all
+from .lab import DENSE_EPOCHS, INDEX_BITS, Lab, Values, coded_bytes, pruned_bytes, share_all
 
-__all__ = ["EXPERIMENTS", "PAPER_DENSITY", "factored", "prune_values", "pruned_values"]
+__all__ = ["EXPERIMENTS", "PAPER_DENSITY", "factored", "prune_values", "pruned_values", "training_epochs"]
 
 Row = dict[str, Any]
 Todo = Callable[[Row], bool]
@@ -67,8 +67,24 @@ def _row(lab: Lab, method: str, retrained: bool, point: str, size: int, values: 
     dense = sum(4 * array.size for array in _weights(lab, lab.dense))
     return {
         "network": lab.network, "method": method, "retrained": int(retrained), "point": point, "seed": lab.seed,
-        "bytes": size, "ratio": round(dense / size, 4), **lab.errors_pct(values), **more,
+        "bytes": size, "ratio": round(dense / size, 4), "epochs": training_epochs(lab.network, method, retrained),
+        **lab.errors_pct(values), **more,
     }  # fmt: skip
+
+
+def training_epochs(network: str, method: str, retrained: bool) -> float:
+    """Epochs of a row behind the dense network's; in Figures 7 and 8 behind the pruned network's.
+
+    >>> training_epochs("lenet-5", "pruning + quantization", True), training_epochs("lenet-5", "linear", True)
+    (5, 0.25)
+    """
+    if not retrained:
+        return 0
+    if method == "dense":
+        return DENSE_EPOCHS[network]
+    if method in INITS:
+        return QUARTER
+    return {"quantization": 1, "pruning": 2 * PRUNE_EPOCHS, "SVD": 2 * PRUNE_EPOCHS}.get(method, 2 * PRUNE_EPOCHS + 1)
 
 
 def factored(graph: Graph, values: Values, rank: int) -> tuple[Graph, Values, int]:
@@ -153,10 +169,7 @@ def _pruning_points(lab: Lab, todo: Todo) -> Iterator[Row]:
 
 
 def bits_by_kind(lab: Lab, todo: Todo) -> Iterator[Row]:
-    """Figure 7: bits of convolutions, of fully connected layers, of all, before and after pruning.
-
-    After sharing nothing is trained, except with seed 0, where each point is also fine-tuned for a quarter epoch.
-    """
+    """Figure 7: bits of convolutions, of fully connected layers, of all, before and after pruning, as they are."""
     layers = list(weight_names(lab.graph))
     kinds = {"conv": [x for x in layers if x.startswith("conv")], "fc": [x for x in layers if x.startswith("ip")],
              "all": layers}  # fmt: skip
@@ -164,26 +177,16 @@ def bits_by_kind(lab: Lab, todo: Todo) -> Iterator[Row]:
     for method in ("unpruned", "pruned"):
         for kind, chosen in kinds.items():
             for bits in (8, 6, 5, 4, 3, 2, 1):
-                for retrained in (False, True)[: 2 if lab.seed == 0 else 1]:
-                    if not chosen or not todo(_key(lab, f"{method} {kind}", retrained, f"{bits} bits")):
-                        continue
-                    if method == "pruned" and pruned is None:
-                        pruned = pruned_values(lab, PAPER_DENSITY[lab.network])
-                    start = lab.dense if pruned is None or method == "unpruned" else pruned
-                    coded = share_all(lab.graph, start, dict.fromkeys(chosen, bits))
-                    values = {**start, **{name: tensor.values for name, tensor in coded.items()}}
-                    if retrained:
-                        values = _tuned_within(lab, start, coded)
-                    size = coded_bytes(coded.values(), "dense" if method == "unpruned" else f"relative{INDEX_BITS}")
-                    yield _row(lab, f"{method} {kind}", retrained, f"{bits} bits", size, values, bits=bits)
-
-
-def _tuned_within(lab: Lab, start: Values, coded: Mapping[str, CodedTensor]) -> Values:
-    """Fine-tuned for a quarter of an epoch; layers that are not shared keep their weights and their zeros."""
-    names = weight_names(lab.graph).values()
-    masks = {name: start[name] != 0 for name in names if name not in coded}
-    graph = lab.with_values({**start, **{name: tensor.values for name, tensor in coded.items()}})
-    return lab.fit(graph, 1, "share", QUARTER, coded=coded, masks=masks).values
+                point = f"{bits} bits"
+                if not chosen or not todo(_key(lab, f"{method} {kind}", False, point)):
+                    continue
+                if method == "pruned" and pruned is None:
+                    pruned = pruned_values(lab, PAPER_DENSITY[lab.network])
+                start = lab.dense if pruned is None else pruned
+                coded = share_all(lab.graph, start, dict.fromkeys(chosen, bits))
+                values = {**start, **{name: tensor.values for name, tensor in coded.items()}}
+                size = coded_bytes(coded.values(), "dense" if method == "unpruned" else f"relative{INDEX_BITS}")
+                yield _row(lab, f"{method} {kind}", False, point, size, values, bits=bits)
 
 
 def initialisations(lab: Lab, todo: Todo) -> Iterator[Row]:

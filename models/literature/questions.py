@@ -13,24 +13,23 @@ from ..compress.structured import shrink
 from ..graph import Graph, Node
 from ..model import CodedTensor
 from ..ops import loop_bounds
+from ..patterns import expander_mask, layer_seed
 from ..run import Runner
 from .bounds import best_k_error, kept_for_error, low_rank, patch_energy, smallest, svd, svd_tail
 from .experiments import PRUNE_EPOCHS, pruned_values
 from .lab import DENSE_EPOCHS, Lab, Values, pruned_bytes
 
-__all__ = ["BUDGETS", "EPSILONS", "equal_bytes", "expander_mask", "hashed", "output_error", "rethinking"]
+__all__ = ["BUDGETS", "EPSILONS", "equal_bytes", "hashed", "output_error", "rethinking"]
 
 Row = dict[str, Any]
 Todo = Callable[[Row], bool]
 SMALL: Mapping[str, Mapping[str, Mapping[str, float]]] = {
-    "lenet-5": {
-        "8-20-100": {"conv1": 0.4, "conv2": 0.4, "ip1": 0.2},
-        "4-10-50": {"conv1": 0.2, "conv2": 0.2, "ip1": 0.1},
-    },
+    "lenet-5": {"4-10-50": {"conv1": 0.2, "conv2": 0.2, "ip1": 0.1}},
     "lenet-300-100": {"60-30": {"ip1": 0.2, "ip2": 0.3}, "30-20": {"ip1": 0.1, "ip2": 0.2}},
 }
 EPSILONS = (0.01, 0.05, 0.1, 0.2)
-BUDGETS = (1 / 16, 1 / 32, 1 / 64)  # bytes over those of the dense fp32 weights
+GAP_BITS = 8  # 5 bits would hold more padding than weights at 1 %
+BUDGETS = (1 / 16, 1 / 64)  # bytes over those of the dense fp32 weights
 IMAGES = 200
 
 
@@ -70,36 +69,6 @@ def rethinking(lab: Lab, todo: Todo) -> Iterator[Row]:
 # --- sketches and expander masks against magnitude pruning -------------------------------------------------
 
 
-def expander_mask(shape: tuple[int, ...], density: float, seed: int) -> np.ndarray:
-    """A mask with the same number of weights in every row, and in every column as nearly as can be, drawn by `seed`.
-
-    Each input gets round(density x outputs) outputs: stubs of both sides joined by a random permutation, the
-    configuration model of a biregular bipartite graph, doubled edges drawn again. Such graphs are expanders with high
-    probability (Prabhu, Varma, Namboodiri, Deep Expander Networks, ECCV 2018). Rebuilt from the seed: no index stored.
-
-    >>> mask = expander_mask((30, 50), 0.1, 0)
-    >>> set(mask.sum(axis=0).tolist()), set(mask.sum(axis=1).tolist())
-    ({3}, {5})
-    """
-    outputs, inputs = shape
-    degree = max(1, round(density * outputs))
-    random = np.random.default_rng([seed, outputs, inputs])
-    mask = np.zeros(shape, bool)
-    sources = np.repeat(np.arange(inputs), degree)
-    targets = np.resize(random.permutation(outputs), len(sources))
-    random.shuffle(targets)
-    for _ in range(10_000):
-        order = np.lexsort((targets, sources))
-        sources, targets = sources[order], targets[order]
-        same = np.flatnonzero((np.diff(sources) == 0) & (np.diff(targets) == 0)) + 1
-        if not len(same):
-            break
-        others = random.choice(len(targets), len(same), replace=False)
-        targets[same], targets[others] = targets[others], targets[same].copy()
-    mask[targets, sources] = True
-    return mask
-
-
 def hashed(shape: tuple[int, ...], buckets: int, seed: int) -> CodedTensor:
     """A layer whose weights are drawn at random from `buckets` trained values (Chen et al., HashedNets, ICML 2015).
 
@@ -115,7 +84,7 @@ def hashed(shape: tuple[int, ...], buckets: int, seed: int) -> CodedTensor:
 def equal_bytes(lab: Lab, todo: Todo) -> Iterator[Row]:
     """Fully connected layers at the same bytes: magnitude pruning, random pruning, expander masks, hashed weights.
 
-    fp32 values throughout. Pruned layers store 5-bit gaps with padding, the others nothing but values. Networks trained
+    fp32 values throughout. Pruned layers store 8-bit gaps with padding, the others nothing but values. Networks trained
     from scratch get as many epochs as dense training, pruning and retraining have together.
     """
     names = weight_names(lab.graph)
@@ -126,14 +95,15 @@ def equal_bytes(lab: Lab, todo: Todo) -> Iterator[Row]:
         for method in ("magnitude", "random"):
             if todo(_key(lab, f"{method} pruning", point)):
                 values = pruned_values(lab, _density_for(lab, budget), method)
-                size = pruned_bytes(values[name] for name in names.values())
+                size = pruned_bytes((values[name] for name in names.values()), GAP_BITS)
                 yield _equal_row(lab, f"{method} pruning", point, size, dense_bytes, epochs, values)
         density = _last_denser(lab, budget)
         if todo(_key(lab, "expander mask", point)):
-            masks = {
-                name: expander_mask(lab.graph.parameters[name].shape, density[layer], lab.seed)
-                for layer, name in names.items()
-            }
+            masks = {}
+            for layer, name in names.items():
+                shape = lab.graph.parameters[name].shape
+                degree = max(1, round(density[layer] * shape[1]))
+                masks[name] = expander_mask(shape, degree, layer_seed(lab.seed, layer))
             fitted = lab.fit(lab.graph, epochs, "prune", draw=2, masks=masks)
             size = 4 * sum(int(mask.sum()) for mask in masks.values())
             yield _equal_row(lab, "expander mask", point, size, dense_bytes, epochs, fitted.values)
@@ -153,12 +123,12 @@ def _last_denser(lab: Lab, density: float) -> dict[str, float]:
 
 
 def _density_for(lab: Lab, budget: float) -> dict[str, float]:
-    """Densities at which 37 bits an entry, padding of a random mask included, come to `budget` of 32 bits a weight."""
-    low, high = 0.0, 1.0
+    """Densities at which entries of 32 + GAP_BITS bits, a random mask's padding included, fill `budget`."""
+    low, high = 1e-6, 1.0
     for _ in range(40):
         density = (low + high) / 2
-        entries = density / (1 - (1 - density) ** 32)
-        low, high = (density, high) if entries * 37 / 32 < budget else (low, density)
+        entries = density / (1 - (1 - density) ** 2**GAP_BITS)
+        low, high = (density, high) if entries * (32 + GAP_BITS) / 32 < budget else (low, density)
     return _last_denser(lab, low)
 
 

@@ -193,3 +193,21 @@ def dashboard(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("directory", metavar="DIR", nargs="?", help="an exploration (default: what ships)")
     sub.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     sub.add_argument("--port", type=whole, default=8050, metavar="P")
+
+
+def calibrate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("-o", "--output", required=True, metavar="my_machine.toml")
+    sub.add_argument("--from", dest="measured", metavar="measured.csv", help="fit --target to your own measurements")
+    sub.add_argument("--target", metavar="T", help="the target that --from measured")
+    sub.add_argument("--gpu", action="store_true", help="measure an NVIDIA GPU (torch; energy through [gpu])")
+    sub.add_argument("--threads", type=whole, default=1, metavar="N", help="threads to measure with (default 1)")
+    as_json(sub)
+
+
+def measure(sub: argparse.ArgumentParser) -> None:
+    model(sub)
+    sub.add_argument("--target", default="zen3-core", metavar="T", help="what to predict for (default: zen3-core)")
+    sub.add_argument("--batch", type=whole, default=1, metavar="N", help="inferences at once (default 1)")
+    sub.add_argument("--threads", type=whole, default=1, metavar="N", help="threads to run with (default 1)")
+    sub.add_argument("--shape", action="append", default=[], metavar="NAME=1x3x224x224", help="of an ONNX input")
+    as_json(sub)

@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "best": ("the design of least energy within limits", ".study", arguments.best),
     "report": ("a report to send", ".study", arguments.report),
     "paper": ("rows of the literature: printed tables beside ours", ".paper", arguments.paper),
+    "calibrate": ("describe this machine, or a measured one, as a target", ".machine", arguments.calibrate),
+    "measure": ("run a network here, predicted beside measured", ".machine", arguments.measure),
     "dashboard": ("the explorer in the browser", ".study", arguments.dashboard),
 }
 

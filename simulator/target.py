@@ -43,6 +43,7 @@ __all__ = [
     "Target",
     "load_target",
     "parse_target",
+    "target_name_for",
     "target_names",
     "target_template",
 ]
@@ -201,11 +202,20 @@ def target_names() -> list[str]:
     return sorted(_shipped())
 
 
+def target_name_for(path: str) -> str:
+    """The name of a target that is to be written to `path`.
+
+    >>> target_name_for("out/My Board.toml")
+    'my-board'
+    """
+    name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "my-device"
+    return name[:80]
+
+
 def target_template(path: str, kind: str = "device") -> str:
     """The text of a commented target file, named after the file it is for; `kind` is device or accelerator."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", Path(path).stem.lower()).strip("-._") or "my-device"
     text = resources.files(targets).joinpath(TEMPLATES[kind]).read_text("utf-8")
-    return text.replace("@NAME@", name[:80]).replace("@FILE@", path)
+    return text.replace("@NAME@", target_name_for(path)).replace("@FILE@", path)
 
 
 def load_target(name_or_path: str) -> Target:

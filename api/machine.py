@@ -77,7 +77,9 @@ def _say(target: ProcessorTarget, arguments: argparse.Namespace, **more: object)
         "schema": 1, "target": target.name, "file": arguments.output, "title": target.title,
         "quality": target.quality, "busy": target.busy_share, "energy_measured": powered, **more,
         "peak_macs_per_s": {name: constant.value for name, constant in target.peak_macs_per_s.items()},
-        "bandwidth_bits_per_s": {m.name: m.bandwidth_bits_per_s.value for m in target.memories if m.bandwidth_bits_per_s},
+        "bandwidth_bits_per_s": {
+            memory.name: memory.bandwidth_bits_per_s.value for memory in target.memories if memory.bandwidth_bits_per_s
+        },
         "corrections": {name: constant.value for name, constant in target.corrections.items()},
     }  # fmt: skip
     if arguments.json:
@@ -87,7 +89,8 @@ def _say(target: ProcessorTarget, arguments: argparse.Namespace, **more: object)
     rows += [(f"read {name}", f"{value / 8e9:,.1f} GB/s") for name, value in document["bandwidth_bits_per_s"].items()]
     rows += [(f"x {name}", f"{value:.2f}") for name, value in document["corrections"].items()]
     print(f"{arguments.output}: {target.title}\n{table(['measured', 'value'], rows)}")
-    print("  energy: " + ("from a counter" if powered else "modelled from assumed power; no energy counter could be read"))
+    modelled = "modelled from assumed power; no energy counter could be read"
+    print(f"  energy: {'from a counter' if powered else modelled}")
     for note in target.notes:
         print(f"  {note}")
 
@@ -143,6 +146,10 @@ def _error(predicted: float, measured: float) -> float:
     return max(predicted / measured, measured / predicted) - 1
 
 
+def _percent(predicted: float | None, measured: float | None) -> str:
+    return f"{_error(predicted, measured):.0%}" if predicted and measured else "-"
+
+
 def measure(arguments: argparse.Namespace) -> None:
     """Run the real network here and print predicted beside measured."""
     from .simulator.calibrate.measure import measure_model
@@ -153,11 +160,11 @@ def measure(arguments: argparse.Namespace) -> None:
         print_json(found.document())
         return
     print(f"{found.model}, batch {found.batch}, {found.threads} thread{'s' * (found.threads > 1)}, on {found.machine}")
-    rows = [
-        ("latency", latency(found.measured_s), latency(found.predicted_s), f"{found.error:.0%}"),
-        ("energy", energy(found.measured_pj), energy(found.predicted_pj), "-" if found.measured_pj is None else
-         f"{_error(found.predicted_pj, found.measured_pj):.0%}"),
-    ]  # fmt: skip
+    metrics = (
+        ("latency", latency, found.measured_s, found.predicted_s),
+        ("energy", energy, found.measured_pj, found.predicted_pj),
+    )
+    rows = [(name, show(here), show(there), _percent(there, here)) for name, show, here, there in metrics]
     print(table(["metric", "measured here", f"predicted for {found.target}", "error"], rows))
     for line in found.warnings:
         print(f"picojoule: {line}", file=sys.stderr)

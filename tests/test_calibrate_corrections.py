@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from picojoule.cli import main
 from picojoule.models.errors import InputError
 from picojoule.simulator.calibrate.corrections import (
-    Observation, fit_corrections, interval_of, leave_one_out, predict, with_factors,
+    Observation,
+    fit_corrections,
+    interval_of,
+    leave_one_out,
+    predict,
+    with_factors,
 )  # fmt: skip
 from picojoule.simulator.calibrate.measured import read_measured
 from picojoule.simulator.estimate import as_model, estimate
@@ -33,7 +38,10 @@ def _rows(hidden, energy: bool = False) -> list[Observation]:
     truth = with_factors(TARGET, hidden, 0)
     rows = [Observation(spec, WORKLOADS[spec]) for spec in SPECS]
     found = [predict(truth, row) for row in rows]
-    return [replace(row, latency_s=s, energy_pj=pj if energy else None) for row, (s, pj) in zip(rows, found, strict=True)]
+    return [
+        replace(row, latency_s=seconds, energy_pj=pj if energy else None)
+        for row, (seconds, pj) in zip(rows, found, strict=True)
+    ]
 
 
 @settings(max_examples=5, deadline=None)

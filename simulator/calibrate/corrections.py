@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from ..processors import cost
+from ..processors.plan import plan
 from ..target_base import Constant, Interval
 from ..target_processor import CLASSES, ProcessorTarget
 from ..workload import Workload
@@ -30,6 +31,7 @@ NOISE = 0.1  # of one measurement, in logarithms: what the same runtime repeats 
 PRIORS = {"rate": 1.0, "class": 0.5, "bandwidth": 0.5, "overhead": 0.7, "power": 1.0}  # standard deviations of the logs
 CLASS_SHARE = 0.1  # of some row's time: below it a class is not worth a factor
 FOLDS = 10
+TOLERANCE = 1e-4  # far below NOISE
 SOURCE = "fit"
 LEVEL = 0.8
 
@@ -58,6 +60,15 @@ def predict(target: ProcessorTarget, observation: Observation) -> tuple[float, f
     return float(found.latency_s.sum()), float(found.energy_pj.sum())
 
 
+def _misses(target: ProcessorTarget, row: Observation) -> list[float]:
+    """log(predicted / measured) of what was measured; energies cost more to predict and are left out where not."""
+    if row.energy_pj is None:
+        assert row.latency_s is not None
+        return [float(np.log(plan(row.workload, target).total_s.sum() / row.latency_s))]
+    seconds, pj = predict(target, row)
+    return [float(np.log(pj / row.energy_pj))] + ([float(np.log(seconds / row.latency_s))] if row.latency_s else [])
+
+
 def with_factors(target: ProcessorTarget, factors: dict[str, float], n: int) -> ProcessorTarget:
     """`target` with its corrections multiplied; a given overhead is scaled itself."""
     corrections = dict(target.corrections)
@@ -74,8 +85,6 @@ def with_factors(target: ProcessorTarget, factors: dict[str, float], n: int) -> 
 
 
 def _classes_that_matter(target: ProcessorTarget, rows: Sequence[Observation]) -> list[str]:
-    from ..processors.plan import plan
-
     shares = np.zeros(len(CLASSES))
     for row in rows:
         found = plan(row.workload, target)
@@ -118,16 +127,11 @@ def fit_corrections(
 
     def residuals(x: Array) -> Array:
         moved = with_factors(target, _factors(names, kinds, x), len(rows))
-        gaps = []
-        for row in rows:
-            seconds, pj = predict(moved, row)
-            gaps += [np.log(seconds / row.latency_s)] if row.latency_s else []
-            gaps += [np.log(pj / row.energy_pj)] if row.energy_pj else []
-        misses = np.array(gaps) / NOISE
+        misses = np.array([miss for row in rows for miss in _misses(moved, row)]) / NOISE
         soft = np.sign(misses) * np.sqrt(2 * (np.sqrt(1 + misses**2) - 1))  # soft l1: outliers pull linearly
         return np.concatenate([soft, x / priors])
 
-    found = least_squares(residuals, np.zeros(len(names)), bounds=(-7, 7), xtol=1e-6, ftol=1e-6, max_nfev=60)
+    found = least_squares(residuals, np.zeros(len(names)), bounds=(-7, 7), xtol=TOLERANCE, ftol=TOLERANCE, max_nfev=40)
     factors = _factors(names, kinds, found.x)
     return Fit(with_factors(target, factors, len(rows)), factors)
 

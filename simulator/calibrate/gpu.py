@@ -31,6 +31,7 @@ CONVS = (
     "conv:N=32,K=256,C=256,H=14,W=14,R=3,S=3,pad=1", "conv:N=32,K=256,C=64,H=56,W=56,R=1,S=1",
     "conv:N=32,K=144,C=144,H=56,W=56,R=3,S=3,pad=1,groups=144",
 )  # fmt: skip
+NARROW = ("gemm:M=1,N=8192,K=8192", "gemm:M=64,N=1000,K=4096")  # a vector, and too few columns for every unit
 COPY_BYTES = 1 << 30
 
 
@@ -84,7 +85,7 @@ def gpu_probes(precisions: Sequence[str]) -> tuple[GpuProbe, ...]:
     found = [GpuProbe("copy", str(COPY_BYTES), "fp32")]
     for precision in precisions:
         found += [GpuProbe("gemm", f"gemm:M={n},N={n},K={n}", precision) for n in SIZES]
-        found += [GpuProbe("gemm", "gemm:M=1,N=8192,K=8192", precision), GpuProbe("gemm", "gemm:M=64,N=1000,K=4096", precision)]
+        found += [GpuProbe("gemm", spec, precision) for spec in NARROW]
         found += [GpuProbe("conv", spec, precision) for spec in CONVS]
     if "fp16" in precisions:
         found += [GpuProbe("sparse24", f"gemm:M={n},N={n},K={n}", "fp16") for n in SIZES[1:]]
@@ -123,7 +124,9 @@ def _rate(row: GpuRow) -> float:
     return float(make_workload(Model(model.name, model)).macs.sum()) / row.latency_s
 
 
-def gpu_target(device: Device, rows: Sequence[GpuRow], idle_w: float | None, *, name: str = "my-gpu") -> ProcessorTarget:
+def gpu_target(
+    device: Device, rows: Sequence[GpuRow], idle_w: float | None, *, name: str = "my-gpu"
+) -> ProcessorTarget:
     """The target that reproduces the rows; power is assumed, and says so, where no counter could be read."""
     note = f"device events on {device.name}, {device.software}; {NOT_ON_SILICON}"
 
@@ -137,13 +140,11 @@ def gpu_target(device: Device, rows: Sequence[GpuRow], idle_w: float | None, *, 
     copies = [2 * 8 * int(row.probe.spec) / row.latency_s for row in rows if row.probe.kind == "copy"]
     powers = [row.power_w for row in rows if row.power_w]
     precision = "fp32" if "fp32" in best else min(best)
-    power = (
-        {"idle_w": Constant(value=max(idle_w, 1e-3), source="counter", status="measured"),
-         "busy_w": Constant(value=max(powers), source="counter", status="measured")}
-        if idle_w is not None and powers else
-        {"idle_w": Constant(value=30.0, low=10.0, high=80.0, source="power", status="assumed"),
-         "busy_w": Constant(value=300.0, low=75.0, high=700.0, source="power", status="assumed")}
-    )  # fmt: skip
+    idle = Constant(value=30.0, low=10.0, high=80.0, source="power", status="assumed")
+    busy = Constant(value=300.0, low=75.0, high=700.0, source="power", status="assumed")
+    if idle_w and powers:
+        idle = Constant(value=idle_w, source="counter", status="measured")
+        busy = Constant(value=max(idle_w, *powers), source="counter", status="measured")
     target = ProcessorTarget(
         schema=1, name=name, title=f"{device.name}, {device.software}", kind="gpu", family="gpu",
         runtime=device.software, scope="board (NVML)" if idle_w is not None else "board; power assumed, not measured",
@@ -159,7 +160,7 @@ def gpu_target(device: Device, rows: Sequence[GpuRow], idle_w: float | None, *, 
             "counter": "NVML total energy counter over loops of 2 to 5 s; the idle power is that of a pause",
             "power": "a board's idle and rated power, assumed: no energy counter could be read",
         },
-        notes=(NOT_ON_SILICON,), **power,
+        notes=(NOT_ON_SILICON,), idle_w=idle, busy_w=busy,
     )  # fmt: skip
     observations = [_observation(row) for row in rows if row.probe.kind in ("gemm", "conv")]
     return fit_corrections(target, observations, common=False, bandwidth=False).target

@@ -95,8 +95,9 @@ def _watts(values: tuple[float, float, float], threads: int) -> Constant:
 
 
 def target_from_probes(
-    measured: Sequence[Measured], *, name: str = "my-machine", threads: int = 1, power_w: tuple[float, float] | None = None
-) -> ProcessorTarget:
+    measured: Sequence[Measured], *, name: str = "my-machine", threads: int = 1,
+    power_w: tuple[float, float] | None = None,
+) -> ProcessorTarget:  # fmt: skip
     """The target that reproduces the probes: bandwidth, peaks and overhead as measured, classes by correction.
 
     `power_w` are idle and busy watts from an energy counter; without them the power is assumed, and says so.

@@ -39,8 +39,10 @@ class Measurement:
     warnings: tuple[str, ...]
 
     @property
-    def error(self) -> float:
-        """max(p / m, m / p) - 1 of the time."""
+    def error(self) -> float | None:
+        """max(p / m, m / p) - 1 of the time; None where nothing is modelled."""
+        if not self.predicted_s:
+            return None
         return max(self.predicted_s / self.measured_s, self.measured_s / self.predicted_s) - 1
 
     def document(self) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def _check_header(path: str, header: list[str]) -> None:
         raise InputError(f"{path}: line 1", unknown[0] if unknown else "a column twice", WANTED)
     for units in (LATENCY, ENERGY):
         if sum(name in units for name in header) > 1:
-            raise InputError(f"{path}: line 1", ", ".join(n for n in header if n in units), "one unit for each quantity")
+            got = ", ".join(name for name in header if name in units)
+            raise InputError(f"{path}: line 1", got, "one unit for each quantity")
     if "model" not in header or not any(name in LATENCY or name in ENERGY for name in header):
         raise InputError(f"{path}: line 1", ", ".join(header), WANTED)
 

@@ -28,7 +28,7 @@ def measured_power_w(counter: RaplCounter | None = None, *, tiny: bool = False) 
         before, began = counter.read_uj(), time.perf_counter()
         while time.perf_counter() - began < (0.02 if tiny else seconds):
             if work:
-                matrix @ matrix
+                np.matmul(matrix, matrix)
             else:
                 time.sleep(0.01)
         watts.append(counter.joules(before, counter.read_uj()) / (time.perf_counter() - began))

@@ -1,4 +1,4 @@
-"""What `picojoule calibrate` runs on this machine: reads by working set, products by precision, layers, sparse products.
+"""What `picojoule calibrate` runs here: reads by working set, products by precision, layers, sparse products.
 
 The probes run in a process of their own, so that its numerical libraries start with the number of threads asked for.
 """
@@ -34,7 +34,8 @@ LAYERS = (
     "conv:N=1,K=64,C=64,H=56,W=56,R=3,S=3,pad=1", "conv:N=1,K=256,C=256,H=14,W=14,R=3,S=3,pad=1",
     "conv:N=1,K=32,C=3,H=224,W=224,R=3,S=3,stride=2,pad=1", "conv:N=1,K=64,C=3,H=224,W=224,R=7,S=7,stride=2,pad=3",
     "conv:N=1,K=128,C=128,H=28,W=28,R=1,S=1", "conv:N=1,K=384,C=64,H=14,W=14,R=1,S=1",
-    "conv:N=1,K=144,C=144,H=56,W=56,R=3,S=3,pad=1,groups=144", "conv:N=1,K=384,C=384,H=14,W=14,R=3,S=3,pad=1,groups=384",
+    "conv:N=1,K=144,C=144,H=56,W=56,R=3,S=3,pad=1,groups=144",
+    "conv:N=1,K=384,C=384,H=14,W=14,R=3,S=3,pad=1,groups=384",
     "conv:N=1,K=128,C=128,H=28,W=28,R=3,S=3,pad=1,groups=32",
     "relu:56", "max_pool:56", "average_pool:28", "softmax:56",
 )  # fmt: skip

@@ -24,7 +24,7 @@ from .linear import Prices
 from .machine import Machine
 from .mapspace import Space, chains, telling_orders
 from .problem import DIM, RELEVANT, Ints, Problem
-from .traffic import Nest, input_words, outer_steps, overlap_rows, shares, window_sum
+from .traffic import Nest, input_words, outer_steps, overlap_rows, shares, spread_tile, window_sum
 
 __all__ = ["Inner", "cut_of", "inner_halves"]
 
@@ -198,10 +198,7 @@ def _pair_words(
     for b in between:
         shared *= np.where(shares(nest, operand, b)[:, None], nest.factors[:, b], 1)
     same = ~RELEVANT[operand]
-    halo = operand == INPUT and any(hierarchy.blocks[b].halo for b in between)
-    spread = nest.inside[:, end]
-    if halo:
-        spread = spread * np.stack([nest.factors[:, b] for b in between]).prod(axis=0)
+    spread = spread_tile(nest, start, end) if operand == INPUT else nest.inside[:, end]
     if child < 0:
         each = (-(-np.asarray(problem.bounds) // shared)[:, same]).prod(axis=1)
         constant = np.zeros((2, len(nest.factors), FIXED_FEATURES + 2 * len(windows)))

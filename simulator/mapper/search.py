@@ -213,7 +213,7 @@ class _Walk:
 
     def _may_win(self, costs: Array, steps: Array) -> NDArray[np.bool_]:
         if not self.prune:
-            return np.ones(len(costs), bool)
+            return np.ones(costs.shape[-1], bool)
         return self.incumbent.may_win(*_objectives(costs, steps, self.machine, self.problem))
 
     def _inner(self, groups: list[_Group], halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array,

@@ -30,7 +30,7 @@ from .hierarchy import Hierarchy
 from .problem import DIM, RELEVANT, SLIDING, Ints, Problem
 
 __all__ = ["Counts", "Nest", "Steps", "count_accesses", "input_words", "outer_steps", "overlap_rows", "shares",
-           "window_sum"]  # fmt: skip
+           "spread_tile", "window_sum"]  # fmt: skip
 
 WEIGHT, INPUT, OUTPUT = 0, 1, 2
 Order = Sequence[str]
@@ -230,9 +230,8 @@ def _moved(nest: Nest, operand: int, level: int, child: int) -> tuple[Ints, Ints
     words = input_words(nest, held, steps) if operand == INPUT else np.full(len(held), problem.words[operand], np.int64)
     arrived = words * steps.kept * copies
     between = [b for b in hierarchy.spatial if start < b < end]
-    if operand == INPUT and any(hierarchy.blocks[b].halo for b in between):
-        spread = held * np.stack([nest.factors[:, b] for b in between]).prod(axis=0)
-        words = input_words(nest, spread, steps)
+    if operand == INPUT:
+        words = input_words(nest, spread_tile(nest, start, end), steps)
     shared = np.ones((len(held), len(DIMS)), np.int64)
     for b in between:
         shared *= np.where(shares(nest, operand, b)[:, None], nest.factors[:, b], 1)
@@ -241,6 +240,22 @@ def _moved(nest: Nest, operand: int, level: int, child: int) -> tuple[Ints, Ints
         return np.full(len(held), problem.macs, np.int64), words * each.prod(axis=1)
     asked = words * steps.kept * copies // shared[:, ~RELEVANT[operand]].prod(axis=1)
     return arrived, asked
+
+
+def spread_tile(nest: Nest, start: int, end: int) -> Ints:
+    """The input tile that one access of the parent serves: all PEs' windows together where the network joins them.
+
+    Windows join if the PEs' positions follow on each other: no temporal loop of a window between them.
+    """
+    held, blocks = nest.inside[:, end], nest.hierarchy.blocks
+    between = [b for b in nest.hierarchy.spatial if start < b < end]
+    if not any(blocks[b].halo for b in between):
+        return held
+    windows = [DIM[window] for window in SLIDING]
+    later = [b for b in range(between[0], end) if not blocks[b].spatial]
+    apart = (nest.factors[:, later][:, :, windows] > 1).any(axis=(1, 2))
+    together = held * np.stack([nest.factors[:, b] for b in between]).prod(axis=0)
+    return np.where(apart[:, None], held, together)
 
 
 def shares(nest: Nest, operand: int, b: int) -> NDArray[np.bool_]:

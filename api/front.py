@@ -88,8 +88,8 @@ def _published(name: str) -> dict[str, Any]:
 def targets() -> list[dict[str, Any]]:
     """Every shipped target: name, kind, what its energy covers, the formats its kernels execute.
 
-    >>> sorted(row["name"] for row in targets() if row["kind"] == "accelerator")
-    ['eie']
+    >>> [row["scope"] for row in targets() if row["name"] == "eie"]
+    ['chip: 64 PEs and the non-zero detection tree; all weights in SRAM, no DRAM']
     """
     rows = []
     for name in target_names():

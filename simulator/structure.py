@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,7 @@ class WeightStructure:
     `basis` is "exact" for real weights, "statistical" for a uniform random mask of a given density.
     `code_histogram[i]` counts code i among the non-zeros (index 0 unused); None where values are unknown.
     A column is (input channel, kernel element), the latter fastest; `kernel` is how many of these a channel has.
+    `values()` are the real weights [rows, columns], read when first asked for; None where unknown.
     """
 
     rows: int
@@ -31,6 +33,7 @@ class WeightStructure:
     basis: str
     code_histogram: Ints | None = None
     kernel: int = 1
+    values: Callable[[], NDArray[np.float32]] | None = None
 
     @property
     def elements(self) -> int:
@@ -112,11 +115,14 @@ class WeightStructure:
 
 
 def structure_of(
-    mask: NDArray[np.generic], code_histogram: Ints | None = None, kernel: int = 1
+    mask: NDArray[np.generic],
+    code_histogram: Ints | None = None,
+    kernel: int = 1,
+    values: Callable[[], NDArray[np.float32]] | None = None,
 ) -> WeightStructure:
     """The structure of a real weight matrix [rows, columns]; non-zero entries count."""
     rows, columns = mask.shape
-    return WeightStructure(rows, columns, np.flatnonzero(mask), "exact", code_histogram, kernel)
+    return WeightStructure(rows, columns, np.flatnonzero(mask), "exact", code_histogram, kernel, values)
 
 
 def random_structure(rows: int, columns: int, nonzeros: int, seed: int) -> WeightStructure:

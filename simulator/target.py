@@ -25,6 +25,7 @@ from ..models.files import read_bytes
 from . import targets
 from .accelerator import AcceleratorTarget
 from .target_base import Constant, Count, Interval, Name, Struct, TargetBase
+from .target_ethos_u import EthosUTarget
 from .target_processor import ProcessorTarget
 from .target_rules import check_rules
 
@@ -130,7 +131,7 @@ class AccessEnergyTarget(TargetBase, frozen=True, kw_only=True, tag_field="model
     memories: tuple[Memory, ...]
 
 
-Target = ProcessorTarget | RooflineTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget
+Target = ProcessorTarget | RooflineTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget | EthosUTarget
 
 
 def _at(document: object, path: str) -> object:

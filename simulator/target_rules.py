@@ -9,6 +9,7 @@ import msgspec
 
 from ..models.errors import TargetError
 from .accelerator_rules import broken_accelerator_rules
+from .target_ethos_u import ethos_u_rules
 
 __all__ = ["broken_rules", "check_rules"]
 
@@ -119,6 +120,7 @@ def broken_rules(target: Any) -> Iterator[Broken]:
     models = {
         "ProcessorTarget": _processor, "RooflineTarget": _roofline, "EieTarget": _eie,
         "AccessEnergyTarget": _access_energy, "AcceleratorTarget": broken_accelerator_rules,
+        "EthosUTarget": ethos_u_rules,
     }  # fmt: skip
     yield from models[type(target).__name__](target)
 

@@ -66,6 +66,7 @@ class Workload:
     what the user chose, "" for nothing; its shape is () or [designs, 1]. `fused_behind` counts the normalizations
     and activations that run inside a layer.
     `structures[..., l]()` is where the non-zero weights of layer l lie, made when first asked for.
+    `input_shapes` and `output_shapes` are those of the network as it is described, first inputs only.
     """
 
     model: str
@@ -99,6 +100,8 @@ class Workload:
     file_bytes: int | None = None
     accuracy: Accuracy | None = None
     fused: tuple[str, ...] = ()
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    output_shapes: tuple[tuple[int, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -180,7 +183,7 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
             tensor.nonzeros,
             tensor.code_bits,
             tensor.codebook_bits / FLOAT_BITS,
-            _memoised(lambda: structure_of(mask, nonzero_codes, kernel)),
+            _memoised(lambda: structure_of(mask, nonzero_codes, kernel, lambda: tensor.values.reshape(mask.shape))),
             "exact",
             storage or tensor.encoding,
         )
@@ -194,7 +197,7 @@ def _weights(model: Model, name: str, overrides: Overrides, seed: int) -> _Weigh
             int(np.count_nonzero(mask)),
             bits,
             codebook,
-            _memoised(lambda: structure_of(mask, None, kernel)),
+            _memoised(lambda: structure_of(mask, None, kernel, lambda: mask)),
             "exact",
             storage or "dense",
         )
@@ -256,6 +259,8 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         file_bytes=model.file_bytes,
         accuracy=model.accuracy,
         fused=tuple(sorted(fused)),
+        input_shapes=tuple(model.graph.tensors[node.inputs[0]].shape if node.inputs else () for node in nodes),
+        output_shapes=tuple(model.graph.tensors[node.output].shape for node in nodes),
         fused_behind=np.array([behind.get(node.name, 0) for node in nodes], float),
         **{key: np.array(values, float) for key, values in columns.items()},
     )
@@ -280,22 +285,10 @@ def storage_size(
 
 
 _NUMBERS = (
-    "storage_bits",
-    "storage_entries",
-    "macs",
-    "weight_rows",
-    "weight_columns",
-    "weight_elements",
-    "weight_nonzeros",
-    "weight_bits",
-    "codebook_entries",
-    "bias_elements",
-    "table_elements",
-    "input_elements",
-    "output_elements",
-    "activation_bits",
-    "input_density",
-)
+    "storage_bits", "storage_entries", "macs", "weight_rows", "weight_columns", "weight_elements",
+    "weight_nonzeros", "weight_bits", "codebook_entries", "bias_elements", "table_elements", "input_elements",
+    "output_elements", "activation_bits", "input_density",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

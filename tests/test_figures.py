@@ -34,10 +34,10 @@ from picojoule.simulator.figures.style import (
     unit_for,
 )
 from picojoule.simulator.ladder import size_ladder
-from picojoule.simulator.target import target_names
+from picojoule.simulator.target import DEFAULT_TARGETS
 
 MODELS = ("lenet-300-100@deep-compression", "lenet-5@deep-compression")
-PAIRS = [(model, target) for model in MODELS for target in target_names()]
+PAIRS = [(model, target) for model in MODELS for target in list(DEFAULT_TARGETS)]
 SCALES = {"p": 1e-12, "n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 HOSTILE = '<img src=x onerror="alert(1)">&amp;\u202e\n<b>'
 
@@ -94,7 +94,7 @@ def test_colours_are_okabe_and_itos() -> None:
     for used in (figures.COMPONENT_COLOURS, figures.TARGET_COLOURS):
         assert set(used.values()) <= palette
         assert len(set(used.values())) == len(used)
-    styles = target_styles([*target_names(), "one.toml", "two.toml"])
+    styles = target_styles([*DEFAULT_TARGETS, "one.toml", "two.toml"])
     assert {colour for colour, _ in styles.values()} <= palette
     assert len(set(styles.values())) == len(styles)
 

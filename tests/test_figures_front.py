@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import picojoule
 from picojoule.simulator.figures import OKABE_ITO, TARGET_COLOURS, front_figure, fronts_figure
-from picojoule.simulator.target import target_names
+from picojoule.simulator.target import DEFAULT_TARGETS
 
 MODEL = "lenet-300-100@deep-compression"
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -24,7 +24,7 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 @pytest.fixture(scope="module")
 def points() -> pd.DataFrame:
     """Two widths, two densities, every format, every shipped target."""
-    return picojoule.explore(MODEL, target_names(), bits=[2, 4], densities=[0.05, 1.0]).points
+    return picojoule.explore(MODEL, list(DEFAULT_TARGETS), bits=[2, 4], densities=[0.05, 1.0]).points
 
 
 def document(figure: go.Figure) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_markers_of_the_front_are_the_rows_marked_front(points: pd.DataFrame, in
 def test_the_line_is_the_front_of_the_two_axes(points: pd.DataFrame) -> None:
     """Among every design of a target, not among the marked ones alone."""
     lines = traces(front_figure(points), "lines", "Pareto front")
-    assert len(lines) == len(target_names())
+    assert len(lines) == len(list(DEFAULT_TARGETS))
     for line in lines:
         mine = points[points["target"] == str(line.name).removeprefix("Pareto front, ")]
         pairs = list(zip(mine["energy_pj"].to_numpy() * 1e-12, mine["error_pct"].to_numpy(), strict=True))
@@ -186,7 +186,7 @@ class TestFacets:
     def test_a_panel_for_each_target(self, points: pd.DataFrame) -> None:
         figure = fronts_figure(points)
         titles = [note.text for note in figure.layout.annotations]
-        assert titles == target_names()
+        assert titles == list(DEFAULT_TARGETS)
         heats = traces(figure, "heatmap")
         sizes = points.groupby("target").size()
         assert [int(np.sum(heat.customdata)) for heat in heats] == [sizes[target] for target in titles]
@@ -194,7 +194,7 @@ class TestFacets:
 
     def test_panels_hold_what_single_figures_hold(self, points: pd.DataFrame) -> None:
         figure = fronts_figure(points)
-        for place, target in enumerate(target_names()):
+        for place, target in enumerate(list(DEFAULT_TARGETS)):
             axis = "x" if place == 0 else f"x{place + 1}"
             panel = [trace for trace in figure.data if trace.xaxis == axis]
             single = front_figure(points[points["target"] == target], individual=0)

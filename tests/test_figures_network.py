@@ -25,10 +25,10 @@ from picojoule.simulator.cost import Cost
 from picojoule.simulator.figures.network import layout
 from picojoule.simulator.figures.style import times
 from picojoule.simulator.ladder import size_ladder
-from picojoule.simulator.target import target_names
+from picojoule.simulator.target import DEFAULT_TARGETS
 
 MODELS = ("lenet-300-100@deep-compression", "lenet-5@deep-compression")
-PAIRS = [(model, target) for model in MODELS for target in target_names()]
+PAIRS = [(model, target) for model in MODELS for target in list(DEFAULT_TARGETS)]
 HOSTILE = '<img src=x onerror="alert(1)">'
 PALETTE = {*figures.OKABE_ITO.values()}
 
@@ -109,7 +109,7 @@ class TestComparison:
 
     @pytest.fixture
     def costs(self) -> list[Cost]:
-        return [cost_of(model, target) for model in ("lenet-300-100", MODELS[0]) for target in target_names()]
+        return [cost_of(model, target) for model in ("lenet-300-100", MODELS[0]) for target in list(DEFAULT_TARGETS)]
 
     def test_markers_are_the_totals(self, costs: list[Cost]) -> None:
         figure = figures.comparison_figure(figures.comparison_frame(costs))

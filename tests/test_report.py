@@ -26,7 +26,7 @@ from picojoule.simulator.report import SUFFIXES, Report, build_report, write_rep
 from picojoule.simulator.report.content import Chart, Section, Table
 from picojoule.simulator.report.export import render_csv, render_json, render_markdown
 from picojoule.simulator.report.page import render_html
-from picojoule.simulator.target import target_names
+from picojoule.simulator.target import DEFAULT_TARGETS
 
 MODEL = "lenet-300-100@deep-compression"
 COMMAND = f"picojoule report {MODEL} -o r.html"
@@ -36,13 +36,13 @@ RENDERERS = (render_html, render_markdown, render_csv, render_json)
 
 @cache
 def exploration() -> Any:
-    return picojoule.explore(MODEL, target_names(), bits=[2, 4], densities=[0.05, 1.0])
+    return picojoule.explore(MODEL, list(DEFAULT_TARGETS), bits=[2, 4], densities=[0.05, 1.0])
 
 
 @cache
 def report_of(model: str = MODEL, explored: bool = True) -> Report:
     found = exploration() if explored else None
-    return build_report(model, target_names(), exploration=found, command=COMMAND, version="1.2.3")
+    return build_report(model, list(DEFAULT_TARGETS), exploration=found, command=COMMAND, version="1.2.3")
 
 
 def section(report: Report, start: str) -> Section:
@@ -140,11 +140,11 @@ def test_documents_are_the_estimates() -> None:
     wanted = [
         estimate_document(picojoule.estimate(model, target), "1.2.3")
         for model in (MODEL, "lenet-300-100")
-        for target in target_names()
+        for target in list(DEFAULT_TARGETS)
     ]
     assert json.loads(render_json(report_of())) == {"estimates": wanted}
     alone = build_report("lenet-300-100", ["eie"], version="1.2.3")
-    assert json.loads(render_json(alone)) == wanted[4 + target_names().index("eie")]
+    assert json.loads(render_json(alone)) == wanted[4 + list(DEFAULT_TARGETS).index("eie")]
 
 
 def test_dense_against_compressed_has_the_numbers_of_the_documents() -> None:
@@ -228,7 +228,7 @@ def test_every_chart_has_its_data() -> None:
 
 @pytest.mark.parametrize("render", RENDERERS)
 def test_the_same_inputs_give_the_same_bytes(render: Any) -> None:
-    again = build_report(MODEL, target_names(), exploration=exploration(), command=COMMAND, version="1.2.3")
+    again = build_report(MODEL, list(DEFAULT_TARGETS), exploration=exploration(), command=COMMAND, version="1.2.3")
     assert render(again) == render(report_of())
 
 

@@ -14,7 +14,7 @@ import picojoule
 from picojoule.models.load import load_model
 from picojoule.simulator.report import Report, build_report, write_report
 from picojoule.simulator.report.content import Chart
-from picojoule.simulator.target import target_names
+from picojoule.simulator.target import DEFAULT_TARGETS
 
 pytestmark = pytest.mark.browser
 LENET = "lenet-300-100@deep-compression"
@@ -42,11 +42,11 @@ FIRST = "[...document.querySelectorAll('.chart .main-svg:first-of-type')]"
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Report]]:
     """One network on every target with an exploration, one with layers that are not modelled, one hostile name."""
     folder = tmp_path_factory.mktemp("reports")
-    explored = picojoule.explore(LENET, target_names(), bits=[2, 4], densities=[0.05, 1.0])
+    explored = picojoule.explore(LENET, list(DEFAULT_TARGETS), bits=[2, 4], densities=[0.05, 1.0])
     hostile = replace(load_model(LENET), name=HOSTILE)
     made = {
-        "explored": build_report(LENET, target_names(), exploration=explored, command=f"picojoule report {LENET}"),
-        "partial": build_report("lenet-5@deep-compression", target_names(), command="picojoule report"),
+        "explored": build_report(LENET, DEFAULT_TARGETS, exploration=explored, command=f"picojoule report {LENET}"),
+        "partial": build_report("lenet-5@deep-compression", list(DEFAULT_TARGETS), command="picojoule report"),
         "hostile": build_report(hostile, ["eie"], command=HOSTILE),
     }
     for name, report in made.items():

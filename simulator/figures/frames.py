@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ..target import EieTarget, RooflineTarget
+from ..target import EieTarget, EthosUTarget, RooflineTarget
 from ..terms import COMPONENTS
 
 if TYPE_CHECKING:
@@ -124,4 +124,8 @@ def roofs_frame(cost: Cost) -> pd.DataFrame:
     if isinstance(target, EieTarget):
         rate = target.n_pe * target.clock_hz.value
         return pd.DataFrame([[f"{target.n_pe} entries a cycle", rate, np.inf]], columns=columns)
+    if isinstance(target, EthosUTarget):
+        rates = [m.bandwidth_bits_per_s.value / 8 for m in target.memories]
+        peak = target.peak_macs_per_s * (2 if target.sparse_2_of_4 else 1)
+        return pd.DataFrame([[f"{target.name}: peak and fastest memory", peak, max(rates)]], columns=columns)
     return pd.DataFrame(columns=columns)

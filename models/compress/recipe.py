@@ -8,6 +8,7 @@
     [structured]  whole channels taken out       keep by layer, criterion, epochs, ...
     [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
     [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
+    [squeeze] pruning and sharing for coded bytes  budget_bytes, gradual_epochs, levels, ...
     [encode]  how the codes lie in the file      format
 
 Every stage but [train] may be left out; they run in the order above.
@@ -33,6 +34,7 @@ from ..files import read_bytes
 from ..graph import Graph
 from .constraints import check_constraints
 from .prune import by_layer, weight_names
+from .squeeze_settings import SqueezeStage
 from .stage_settings import (
     EncodeStage,
     ExpanderMasks,
@@ -47,13 +49,13 @@ from .stage_settings import (
 
 __all__ = [
     "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "Recipe",
-    "ShareStage", "SketchedWeights", "StructuredStage", "TrainStage", "check_recipe", "load_recipe", "recipe_names",
-    "recipe_settings", "shipped_recipes",
+    "ShareStage", "SketchedWeights", "SqueezeStage", "StructuredStage", "TrainStage", "check_recipe", "load_recipe",
+    "recipe_names", "recipe_settings", "shipped_recipes",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
 LIMIT_BYTES = 1 << 20
-STAGE_ORDER = ("train", "low_rank", "structured", "prune", "share")
+STAGE_ORDER = ("train", "low_rank", "structured", "prune", "share", "squeeze")
 # each stage's table of layers
 BY_LAYER = {"low_rank": "energy", "structured": "keep", "prune": "density", "share": "bits"}
 COMPLETE = ("prune.density", "share.bits")  # tables that need a value for every layer
@@ -69,6 +71,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     structured: StructuredStage | msgspec.UnsetType = msgspec.UNSET
     prune: PruneStage | msgspec.UnsetType = msgspec.UNSET
     share: ShareStage | msgspec.UnsetType = msgspec.UNSET
+    squeeze: SqueezeStage | msgspec.UnsetType = msgspec.UNSET
     encode: EncodeStage = EncodeStage()
     network: str = ""
     dataset: str = "mnist"
@@ -218,6 +221,7 @@ def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
 KINDS: dict[str, Any] = {
     "": Recipe, "train": TrainStage, "expander": ExpanderMasks, "sketch": SketchedWeights,
     "low_rank": LowRankStage, "structured": StructuredStage, "prune": PruneStage, "share": ShareStage,
+    "squeeze": SqueezeStage,
     "encode": EncodeStage,
 }  # fmt: skip
 PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}

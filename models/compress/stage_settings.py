@@ -21,6 +21,7 @@ Decay = Annotated[float, msgspec.Meta(ge=0, le=10)]
 METHOD_PATTERN = r"^(magnitude|random|[1-9]\d?:[1-9]\d?|block[1-9]\d{0,2}x[1-9]\d{0,2})$"
 PruneMethodName = Annotated[str, msgspec.Meta(pattern=METHOD_PATTERN)]
 RateWeight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+Shift = Annotated[int, msgspec.Meta(ge=1, le=8)]
 LearningRate = Annotated[float, msgspec.Meta(gt=0, le=10)]
 
 
@@ -29,7 +30,8 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     `learning_rate` is the first one; a cosine schedule takes it to 1 % of itself over the stage's steps
     (Loshchilov and Hutter 2017, equation 5), a constant one keeps it. `dropout` gives by layer the share
-    of its inputs that are set to 0 in a training step.
+    of its inputs that are set to 0 in a training step. `shift_pixels`: every training image is moved by up to so many
+    pixels each way, drawn anew each time, with zeros behind it (augmentation; none where it is not given).
     """
 
     batch_size: Positive = 128
@@ -38,6 +40,11 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     schedule: Literal["cosine", "constant"] = "cosine"
     momentum: Rate = 0.9
     dropout: dict[str, Rate] = {}
+    shift_pixels: Shift | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def shift(self) -> int:
+        return 0 if isinstance(self.shift_pixels, msgspec.UnsetType) else self.shift_pixels
 
 
 class TrainStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):

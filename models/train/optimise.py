@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..compress.recipe import Optimisation
+from .augment import places_of, shifted
 from .state import arrange
 
 __all__ = ["Batches", "centroid_gradient", "learning_rate_factor", "make_optimizer", "mirrored_gradient",
@@ -87,20 +88,33 @@ def mirrored_gradient(gradient: Tensor) -> Tensor:
 class Batches:
     """Training images and labels in shuffled batches; an incomplete last batch is left out.
 
-    The order of an epoch depends on (seed, stage, epoch) alone, so that a run can go on at any epoch.
+    The order of an epoch depends on (seed, stage, epoch) alone, so that a run can go on at any epoch. With `shift`
+    every image is moved by up to so many pixels each way, anew in each epoch.
     """
 
     images: Tensor
     labels: Tensor
     size: int
     layout: torch.memory_format
+    shift: int = 0
 
     @property
     def per_epoch(self) -> int:
         return max(1, len(self.labels) // self.size)
 
     def epoch(self, seed: int, stage: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for chosen, shifts in self.draws(seed, stage, epoch):
+            yield self.take(chosen, shifts), self.labels[chosen]
+
+    def draws(self, seed: int, stage: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(which images, the shift of each) of every batch; see `augment.shifted`."""
         order = np.random.default_rng([seed, stage, epoch]).permutation(len(self.labels))
+        moves = np.random.default_rng([seed, stage, epoch, 2]).integers(0, places_of(self.shift), len(order))
         for step in range(self.per_epoch):
-            chosen = torch.from_numpy(order[step * self.size : (step + 1) * self.size])
-            yield arrange(self.images[chosen], self.layout), self.labels[chosen]
+            batch = slice(step * self.size, (step + 1) * self.size)
+            yield torch.from_numpy(order[batch]), torch.from_numpy(moves[batch])
+
+    def take(self, chosen: Tensor, shifts: Tensor) -> Tensor:
+        """The images of one batch."""
+        images = self.images[chosen]
+        return arrange(shifted(images, shifts, self.shift) if self.shift else images, self.layout)

@@ -41,6 +41,7 @@ from .optimise import (
     optimizer_arrays,
     restore_optimizer,
 )  # fmt: skip
+from .squeeze import Squeeze
 from .state import (
     State,
     fixed_arithmetic,
@@ -84,6 +85,7 @@ class Run:
     forward: Forward
     state: State
     errors_pct: dict[str, float] = field(default_factory=dict)
+    squeezed: dict[str, CodedTensor] = field(default_factory=dict)
 
     def settings(self, stage: str) -> Any:
         return getattr(self.recipe, stage)
@@ -119,13 +121,44 @@ def train_stages(
         run = Run(graph, recipe, data, seed, progress, save, torch_forward(graph), state)
         run.errors_pct.update(start.errors_pct if start else {})
         for stage in stages[stages.index(start.stage) if start else 0 :]:
-            _run_stage(run, stage, start if start and start.stage == stage else None)
+            resumed = start if start and start.stage == stage else None
+            if stage == "squeeze":
+                _squeeze(run, resumed)
+            else:
+                _run_stage(run, stage, resumed)
         _measure(run, "final")
         values = {name: run.state.values(name) for name in run.state.weights}
         return Trained(run.graph, values, _coded(run), run.errors_pct)
 
 
+def _squeeze(run: Run, resumed: Checkpoint | None) -> None:
+    """The stage that leaves every parameter coded, biases too."""
+    squeeze = Squeeze(run.graph, run.forward, run.state, run.settings("squeeze"), run.data.train, run.seed,
+                      run.recipe.encode.format)  # fmt: skip
+    if resumed is None:
+        _prepare(run, "squeeze")
+        squeeze.begin()
+    else:
+        squeeze.resume(resumed.arrays)
+
+    def save(epochs: int, moments: dict[str, NDArray[Any]]) -> None:
+        _check_converges(run, "squeeze", epochs - 1)
+        if epochs == squeeze.settings.pruning_epochs:
+            _measure(run, "pruned")
+        if run.save is not None:
+            arrays = {**run.state.arrays(), **graph_arrays(run.graph), **squeeze.arrays(), **moments}
+            run.save(Checkpoint("squeeze", epochs, arrays, dict(run.errors_pct)))
+
+    moments = {k.removeprefix("moment:"): v for k, v in resumed.arrays.items()} if resumed else {}
+    moments = {k: v for k, v in moments.items() if "/" in k}
+    squeeze.run(resumed.epoch if resumed else 0, moments, run.progress, save)
+    graph, run.squeezed = squeeze.finish()
+    run.replace_graph(graph)
+
+
 def _coded(run: Run) -> dict[str, CodedTensor]:
+    if run.squeezed:
+        return run.squeezed
     settings, names = run.recipe.share, weight_names(run.graph)
     layers = by_layer(run.graph, settings.bits) if isinstance(settings, ShareStage) else {}
     bits = {names[layer]: width for layer, width in layers.items() if names[layer] not in run.state.kinds}
@@ -166,7 +199,7 @@ def _run_stage(run: Run, stage: str, resumed: Checkpoint | None) -> None:
         restore_optimizer(optimizer, tensors, moments)
     size = min(settings.batch_size, len(run.data.train))
     images, labels = (torch.from_numpy(a).clone() for a in (run.data.train.images, run.data.train.labels))
-    batches = Batches(images, labels, size, image_layout(run.graph))
+    batches = Batches(images, labels, size, image_layout(run.graph), settings.shift)
     for epoch in range(resumed.epoch if resumed else 0, settings.epochs):
         _run_epoch(run, stage, epoch, batches, optimizer)
         _check_converges(run, stage, epoch)

@@ -12,6 +12,7 @@ import pytest
 
 from picojoule.models.build import GraphBuilder
 from picojoule.models.codecs import ENCODINGS
+from picojoule.models.codecs.dictionary import DICTIONARIES
 from picojoule.models.codecs.header import DICTIONARY
 from picojoule.models.compress.masks import prune_mask
 from picojoule.models.errors import FileFormatError, InputError, OutputError
@@ -294,3 +295,6 @@ def test_document_has_the_preset_dictionary() -> None:
     page = Path(__file__).resolve().parent.parent / "docs" / "pico-format.md"
     block = page.read_text("utf-8").split("```text\n")[1].split("\n```")[0]
     assert block.replace("\n", "").encode() == DICTIONARY
+    added = page.read_text("utf-8").split("```text\n")[2].split("\n```")[0]
+    assert DICTIONARIES[2] == DICTIONARY + added.replace("\n", "").encode()
+    assert hashlib.sha256(DICTIONARIES[2]).hexdigest() in page.read_text("utf-8")

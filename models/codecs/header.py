@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .checks import damaged
+from .dictionary import DICTIONARIES
 
 __all__ = [
     "CodedRow", "GraphRecord", "Header", "NodeRecord", "RawRow", "TensorRecord", "pack_header", "unpack_header",
@@ -18,39 +19,7 @@ __all__ = [
 JSON_LIMIT = 4 << 20  # bytes of JSON, at most
 JSON_BASE, JSON_RATIO = 4096, 64  # and at most JSON_BASE + JSON_RATIO * compressed bytes
 
-# What headers are made of, the likeliest last. Part of the format: never change it within a version.
-DICTIONARY = (
-    rb'{"graph":{"name":"","inputs":["input"],"outputs":["softmax"],"tensors":[["input",32,[1,3,224,224]],["'
-    rb'"nodes":[["conv1","conv",["input"],"conv1",{"weight":"conv1.weight","bias":"conv1.bias"},'
-    rb'{"strides":[1,1],"pads":[1,1,1,1],"dilations":[1,1],"groups":1}],["relu1","relu",["conv1"],"relu1",{},{}],'
-    rb'["pool1","max_pool",["relu1"],"pool1",{},{"kernel":[2,2],"strides":[2,2]}],["average_pool",["identity","add"'
-    rb'["flatten","flatten",["fc1","gemm",["fc1.weight",32,[512,512,3,3]],["fc1.bias",32,[1000]]'
-    rb'"warnings":["float16","int8","imagenet","cifar-10","validation","train","assumed","published",'
-    rb'["coded","dense",8,["coded","bitmask",["coded","csr",["coded","eie_csc4",4,16,["coded","relative4+huffman",'
-    rb'["coded","relative8+huffman",["coded","relative5",6,64,"float32","activation_density":{"conv1":0.5,"conv2":'
-    rb"\"name\":\"smallest\",\"momentum\":0.9,\"dropout\":{\"ip1\":0.2,\"ip2\":0.1},\"optimizer\":\"sgd\","
-    rb"\"density\":{\"conv1\":0.66,\"conv2\":0.12,\"ip1\":0.08,\"ip2\":0.19},\"weight_decay\":0.0001,"
-    rb"\"bits\":{\"conv1\":8,\"conv2\":8,\"ip1\":5,\"ip2\":5},\"init\":\"density\",\"network\":\"lenet-5\","
-    rb'{"graph":"lenet-5","parameters":[["coded","relative5+huffman",8,256,"float32",["coded","relative5+huffman",5,'
-    rb'32,"float32",["raw","float32"],{"graph":"lenet-300-100","parameters":[["coded","relative5+huffman",6,64,'
-    rb'"float32",20166,[9000,14000]],["raw","float32"]],"name":"@deep-compression","accuracy":[1.58,"mnist",10000,'
-    rb'"test","measured"],"activation_density":{"ip1":0.1,"ip2":0.2,"ip3":0.3},"provenance":{"command":"picojoule '
-    rb'compress lenet-300-100 --recipe deep-compression --seed 0","seed":0,"recipe":"deep-compression",'
-    rb'"recipe_settings":"{\"name\":\"deep-compression\",\"train\":{\"batch_size\":128,\"optimizer\":\"adam\",'
-    rb"\"learning_rate\":0.001,\"schedule\":\"cosine\",\"momentum\":0.9,\"dropout\":{},\"epochs\":20,"
-    rb"\"weight_decay\":0.0},\"prune\":{\"batch_size\":128,\"optimizer\":\"adam\",\"learning_rate\":0.001,"
-    rb"\"schedule\":\"cosine\",\"momentum\":0.9,\"dropout\":{},\"density\":{\"ip1\":0.08,\"ip2\":0.09,\"ip3\":0.26},"
-    rb"\"gradual_epochs\":10,\"retraining_epochs\":20,\"method\":\"magnitude\",\"schedule_density\":\"cubic\","
-    rb"\"steps_between_masks\":100,\"weight_decay\":0.0},\"share\":{\"batch_size\":128,\"optimizer\":\"adam\","
-    rb"\"learning_rate\":0.0001,\"schedule\":\"cosine\",\"momentum\":0.9,\"dropout\":{},\"bits\":{\"ip1\":6,\"ip2\":6,"
-    rb"\"ip3\":6},\"epochs\":10,\"method\":\"kmeans\",\"init\":\"linear\",\"iterations\":200},\"encode\":{\"format\":"
-    rb"\"relative5+huffman\"},\"network\":\"lenet-300-100\",\"dataset\":\"mnist\",\"source\":\"Han, Mao, Dally, "
-    rb'Deep Compression, ICLR 2016\"}","picojoule_version":"0.1.0","torch_version":"2.9.1+cpu",'
-    rb'"validation_dense_error_pct":1.6,"test_dense_error_pct":1.6,"validation_prune_error_pct":1.6,'
-    rb'"validation_share_error_pct":1.6}}'
-)
-
-DICTIONARIES = {1: DICTIONARY, 2: DICTIONARY}
+DICTIONARY = DICTIONARIES[1]
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]

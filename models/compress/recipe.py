@@ -98,7 +98,7 @@ def recipe_names(network: str | None = None) -> list[str]:
     """Names to give to `load_recipe`; with a network, those that are made for it.
 
     >>> recipe_names("lenet-5")
-    ['deep-compression']
+    ['deep-compression', 'smallest']
     """
     return sorted({recipe.name for recipe in shipped_recipes() if network in (None, recipe.network)})
 

@@ -118,6 +118,7 @@ class Squeeze:
 
     def resume(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """From what `arrays` gave, the state's own part apart."""
+
         def group(prefix: str) -> dict[str, Tensor]:
             return {name: torch.from_numpy(np.array(arrays[f"{prefix}:{name}"])) for name in self.state.weights}
 

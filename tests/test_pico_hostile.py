@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from picojoule.models.build import GraphBuilder
-from picojoule.models.codecs.header import DICTIONARY, JSON_BASE, JSON_RATIO
+from picojoule.models.codecs.dictionary import DICTIONARIES
+from picojoule.models.codecs.header import JSON_BASE, JSON_RATIO
 from picojoule.models.errors import FileFormatError
 from picojoule.models.model import Accuracy, CodedTensor, Model
 from picojoule.models.patterns import expander_mask
@@ -83,12 +84,12 @@ def parts(data: bytes) -> tuple[bytes, bytes]:
     return data[START : START + size], data[START + size :]
 
 
-def inflate(header: bytes) -> bytes:
-    return zlib.decompressobj(-15, DICTIONARY).decompress(header)
+def inflate(header: bytes, version: int = 1) -> bytes:
+    return zlib.decompressobj(-15, DICTIONARIES[version]).decompress(header)
 
 
-def deflate(text: bytes) -> bytes:
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
+def deflate(text: bytes, version: int = 1) -> bytes:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARIES[version])
     return squeeze.compress(text) + squeeze.flush()
 
 
@@ -180,14 +181,14 @@ def change(seed: int) -> bytes:
         case 3:
             return assemble(header, mutate(payload, rng), version)
         case 4:
-            return assemble(deflate(mutate_text(inflate(header), rng)), payload, version)
+            return assemble(deflate(mutate_text(inflate(header, version), rng), version), payload, version)
         case 5:  # lengths and versions that nobody wrote, behind a right checksum
             lengths = [rng.choice((0, 1, size, 2 * size, 2**31, 2**32 - 1)) for size in (len(header), len(payload))]
             prefix = struct.pack("<4sHII", b"PICO", rng.choice((0, version, 3, 65535)), *lengths)
             return repair(prefix + bytes(8) + data[START:])
         case _:
-            text = mutate_text(mutate_text(inflate(header), rng), rng)
-            return assemble(deflate(text), mutate(payload, rng), version)
+            text = mutate_text(mutate_text(inflate(header, version), rng), rng)
+            return assemble(deflate(text, version), mutate(payload, rng), version)
 
 
 def read(data: bytes) -> Model | None:

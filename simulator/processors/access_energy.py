@@ -14,7 +14,7 @@ from ...models.errors import InputError
 from ..cost import Cost
 from ..target import AccessEnergyTarget, Constant, MacEnergy, Memory
 from ..terms import Formula, Quantity, Term, Traffic, Unmodelled
-from ..workload import Workload
+from ..workload import Workload, storage_size
 
 __all__ = ["FORMULAS", "access_energy_cost"]
 
@@ -40,6 +40,7 @@ ACCESS = Formula(
     "V3: weights are read once per batch, activations written once and read once, all from one level",
 )
 FORMULAS = (MAC, OPERATION, ACCESS)
+SEQUENTIAL, DECODED = "context", "csr"
 
 
 def _energy_of(table: tuple[MacEnergy, ...], bits: Array, level: str) -> tuple[Array, Constant]:
@@ -58,8 +59,10 @@ def _level(target: AccessEnergyTarget, component: str) -> Memory:
 
 def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy: str, residency: str) -> Cost:
     """Energy on the view; with `residency="cold"`, or where they do not fit, weights come from DRAM."""
-    read = workload.storage_bits + workload.codebook_and_bias_bits
+    executed, run_bits = _executed(workload)
+    read = run_bits + workload.codebook_and_bias_bits
     stored = read + workload.table_bits
+    load = workload.storage_bits + workload.codebook_and_bias_bits + workload.table_bits
     share = np.divide(
         workload.storage_entries,
         workload.weight_elements,
@@ -87,19 +90,35 @@ def access_energy_cost(workload: Workload, target: AccessEnergyTarget, *, energy
         target,
         tuple(terms),
         traffic,
-        executed=workload.storage,
+        executed=executed,
         bound_by=np.full(stored.shape, ""),
         macs_performed=performed,
         macs_gated=zero,
         stored_bits=stored,
-        load_bits=stored,
+        load_bits=load,
         overflow_bits=per_design,
         unmodelled=_unmodelled(workload),
-        assumptions=(*(formula.assumption for formula in FORMULAS), home),
+        assumptions=(*(formula.assumption for formula in FORMULAS), home, *_decoding(workload)),
         load_time_s=per_design,
         load_energy_pj=per_design,
         has_latency=False,
     )
+
+
+def _executed(workload: Workload) -> tuple[NDArray[np.str_], Array]:
+    """(format, bits) in which weights are read: as stored; range-coded ones, which no read can start within, as csr."""
+    coded = workload.storage == SEQUENTIAL
+    bits = np.array(np.broadcast_to(workload.storage_bits, coded.shape)) if coded.any() else workload.storage_bits
+    widths, elements = (np.broadcast_to(a, coded.shape) for a in (workload.weight_bits, workload.weight_elements))
+    structures = np.broadcast_to(workload.structures, coded.shape)
+    for place in map(tuple, np.argwhere(coded)):
+        bits[place] = storage_size(DECODED, structures[place], int(widths[place]), int(elements[place]))[0]
+    return np.where(coded, DECODED, workload.storage), bits
+
+
+def _decoding(workload: Workload) -> tuple[str, ...]:
+    line = f"V5: {SEQUENTIAL}-coded weights are decoded once, into {DECODED}; the decoding itself is not counted"
+    return (line,) if (workload.storage == SEQUENTIAL).any() else ()
 
 
 def _unmodelled(workload: Workload) -> tuple[Unmodelled, ...]:

@@ -146,15 +146,19 @@ SHAPES_OF_WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("kind", SHAPES_OF_WEIGHTS)
+@pytest.mark.parametrize(("kind", "k", "polished"), [
+    *((kind, 31, False) for kind in SHAPES_OF_WEIGHTS), ("normal", 31, True), ("normal", 100, True),
+])  # fmt: skip
 def test_exact_clusters_of_a_histogram_are_within_1e_5_of_the_optimum(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, k: int, polished: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The optimum is the dynamic program over every distinct value."""
-    values = SHAPES_OF_WEIGHTS[kind](np.random.default_rng(1), 40_000).astype(np.float32)
-    best = error_to_nearest(values.astype(np.float64), exact_kmeans_1d(values, 31))
-    monkeypatch.setattr(scalar, "HISTOGRAM_ABOVE", 1000)
-    found = error_to_nearest(values.astype(np.float64), exact_kmeans_1d(values, 31))
+    values = SHAPES_OF_WEIGHTS[kind](np.random.default_rng(1), 20_000).astype(np.float32)
+    best = error_to_nearest(values.astype(np.float64), exact_kmeans_1d(values, k))
+    monkeypatch.setattr(scalar, "EXACT_ABOVE", 1000)
+    if not polished:
+        monkeypatch.setattr(scalar, "HISTOGRAM_ABOVE", 1000)
+    found = error_to_nearest(values.astype(np.float64), exact_kmeans_1d(values, k))
     assert best * (1 - 1e-9) <= found <= best * (1 + 1e-5)
 
 

@@ -21,12 +21,13 @@ __all__ = ["entropy_constrained_1d", "exact_kmeans_1d", "uniform_levels"]
 
 Floats = NDArray[np.float64]
 ROUNDS = 60
+EXACT_ABOVE = 1 << 17  # values; beyond, the optimum is that of their fine histogram
 
 
-def _weighted(values: ArrayLike) -> tuple[Floats, Floats]:
-    """Sorted distinct values and how often each occurs; of very many values their fine histogram."""
+def _weighted(values: ArrayLike, above: int | None = None) -> tuple[Floats, Floats]:
+    """Sorted distinct values and how often each occurs; of more than `above` values their fine histogram."""
     flat = np.asarray(values, np.float32).ravel()
-    if flat.size > HISTOGRAM_ABOVE:
+    if flat.size > (HISTOGRAM_ABOVE if above is None else above):
         check_finite(flat, "quantizer")
         return binned(flat)
     points, counts = np.unique(flat.astype(np.float64), return_counts=True)
@@ -39,7 +40,9 @@ def exact_kmeans_1d(values: ArrayLike, k: int) -> Floats:
     """The at most k centroids of least total squared error, ascending: the global optimum in one dimension.
 
     cost[j][i] = min over m of cost[j-1][m] + sse(m, i); the best m does not fall with i, so that each row is solved by
-    halving: O(n log n) a row, vectorised over the points of one depth.
+    halving: O(n log n) a row, vectorised over the points of one depth. Of more than 131,072 values the
+    histogram of relative width 1/2048 is solved, then followed by Lloyd's rounds on the values themselves (up to 4
+    million): within 1e-5 of the least error for 5 bits, with these rounds for 8 bits too.
 
     By hand: 0, 1, 2, 8 in two clusters is {0, 1, 2} and {8}.
 
@@ -48,10 +51,32 @@ def exact_kmeans_1d(values: ArrayLike, k: int) -> Floats:
     """
     if k < 1:
         raise InputError("quantizer", f"k = {k}", "at least one cluster")
-    points, weights = _weighted(values)
-    n = len(points)
-    if n <= k:
+    size = np.size(values)
+    points, weights = _weighted(values, EXACT_ABOVE)
+    if len(points) <= k:
         return points
+    found = _optimum(points, weights, k)
+    return _polished(*_weighted(values), found) if EXACT_ABOVE < size <= HISTOGRAM_ABOVE else found
+
+
+def _polished(points: Floats, weights: Floats, centroids: Floats) -> Floats:
+    """Lloyd's rounds from centroids that are nearly right; one that nothing is nearest to stays where it is."""
+    mass = np.concatenate(([0.0], np.cumsum(weights)))
+    moment = np.concatenate(([0.0], np.cumsum(weights * points)))
+    for _ in range(ROUNDS):
+        inner = np.searchsorted(points, (centroids[1:] + centroids[:-1]) / 2, side="right")
+        cuts = np.concatenate(([0], inner, [len(points)]))
+        count = np.diff(mass[cuts])
+        moved = np.where(count > 0, np.diff(moment[cuts]) / np.maximum(count, 1), centroids)
+        if np.array_equal(moved, centroids):
+            break
+        centroids = moved
+    return centroids
+
+
+def _optimum(points: Floats, weights: Floats, k: int) -> Floats:
+    """The dynamic program on sorted points of `weights` copies each, more than k of them."""
+    n = len(points)
     shift = points - points.mean()  # keeps the differences of squares small
     mass = np.concatenate(([0.0], np.cumsum(weights)))
     first = np.concatenate(([0.0], np.cumsum(weights * shift)))

@@ -30,7 +30,6 @@ CONV5 = LoopBounds(N=4, K=256, C=192, P=13, Q=13, R=3, S=3)
 MAPPING = ["dram: K6 C64", "shared_glb: N4 P13", "spatial_x: Q13", "spatial_y: K4 S3", "weights_spad: R3 C4",
            "psum_spad: K16"]  # fmt: skip
 VARIANTS = 100_000
-EYERISS = str(Path(__file__).parent.parent / "tests" / "data" / "eyeriss-168.toml")
 
 
 def accelerator(name: str) -> AcceleratorTarget:
@@ -54,7 +53,7 @@ def distinct_layers(model: str) -> list[LoopBounds]:
 
 def bench_mapper_optimum() -> list[Row]:
     """Eyeriss-168 on AlexNet conv3 and conv5, batch 4: proven optimum of both mapspaces."""
-    target = accelerator(EYERISS)
+    target = accelerator("eyeriss-168")
     rows = []
     for mapspace, aim in (("a", "< 0.5"), ("b", "< 1")):
         for name, bounds in (("conv3", CONV3), ("conv5", CONV5)):
@@ -68,7 +67,7 @@ def bench_mapper_networks() -> list[Row]:
     rows = []
     tpu = accelerator(str(Path(__file__).parent / "tpu-like.toml"))
     for title, target, model in (
-        ("all convolutions of VGG-16 on Eyeriss-168, mapspace b", accelerator(EYERISS), "vgg-16"),
+        ("all convolutions of VGG-16 on Eyeriss-168, mapspace b", accelerator("eyeriss-168"), "vgg-16"),
         ("ResNet-50 on a 256 x 256 array, rounded up", tpu, "resnet-50"),
     ):
         layers = distinct_layers(model)
@@ -79,7 +78,7 @@ def bench_mapper_networks() -> list[Row]:
 
 def bench_mapper_rate() -> list[Row]:
     """Energy and cycles of every mapping of a layer that differs in reuse, nothing pruned."""
-    target = accelerator(EYERISS)
+    target = accelerator("eyeriss-168")
     problem, space = make_problem(CONV5), make_space(target, "b")
     start = cpu_seconds()
     found = search(problem, space, make_machine(target), prune=False)
@@ -90,7 +89,7 @@ def bench_mapper_rate() -> list[Row]:
 
 def bench_mapper_variants() -> list[Row]:
     """100,000 hardware variants of one sparse layer, its mapping fixed, in one call."""
-    target = accelerator(EYERISS)
+    target = accelerator("eyeriss-168")
     hierarchy, machine, problem = make_hierarchy(target), make_machine(target), make_problem(CONV3)
     mapping = parse_mapping(MAPPING, hierarchy, problem)
     counts = count_accesses(problem, hierarchy, mapping.factors[None], mapping.orders)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -13,7 +12,7 @@ from picojoule.simulator.mapper.mapspace import Space, make_space
 from picojoule.simulator.mapper.problem import Problem
 from picojoule.simulator.target import load_target
 
-EYERISS_168 = load_target(str(Path(__file__).parent / "data" / "eyeriss-168.toml"))
+EYERISS_168 = load_target("eyeriss-168")
 LOOPS = ("N", "K", "C", "P", "Q", "R", "S")
 
 

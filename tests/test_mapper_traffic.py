@@ -41,7 +41,7 @@ def timeloop_rows(layer: str) -> list[dict[str, str]]:
 def test_every_row_of_timeloop_is_reproduced(layer: str) -> None:
     """Integers exactly, energies to 1e-6; 60 rows a layer."""
     bounds, lines = LAYERS[layer]
-    target = load_target(str(DATA / "eyeriss-168.toml"))
+    target = load_target("eyeriss-168")
     hierarchy, machine, problem = make_hierarchy(target), make_machine(target), make_problem(bounds)
     mapping = parse_mapping(lines, hierarchy, problem)
     counts = count_accesses(problem, hierarchy, mapping.factors[None], mapping.orders)

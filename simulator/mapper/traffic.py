@@ -253,9 +253,9 @@ def spread_tile(nest: Nest, start: int, end: int) -> Ints:
         return held
     windows = [DIM[window] for window in SLIDING]
     later = [b for b in range(between[0], end) if not blocks[b].spatial]
-    apart = (nest.factors[:, later][:, :, windows] > 1).any(axis=(1, 2))
+    apart = nest.factors[:, later][:, :, windows].max(axis=(1, 2), initial=1) > 1
     together = held * np.stack([nest.factors[:, b] for b in between]).prod(axis=0)
-    return np.where(apart[:, None], held, together)
+    return np.where(np.expand_dims(apart, 1), held, together)
 
 
 def shares(nest: Nest, operand: int, b: int) -> NDArray[np.bool_]:

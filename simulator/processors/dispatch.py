@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..cost import Cost
-from ..target import AccessEnergyTarget, EieTarget, EthosUTarget, ProcessorTarget, RooflineTarget, Target
+from ..target import AcceleratorTarget, AccessEnergyTarget, EieTarget, EthosUTarget, ProcessorTarget, RooflineTarget, Target
 from ..workload import Workload
 from .access_energy import access_energy_cost
 from .eie_chip import eie_cost
 from .ethos_u import ethos_u_cost
+from .mapped import mapped_cost
 from .processor import processor_cost
 from .roofline import roofline_cost
 
@@ -31,5 +32,7 @@ def cost(workload: Workload, target: Target, *, energy: str = "default", residen
         return processor_cost(workload, target, energy=energy, residency=residency)
     if isinstance(target, EthosUTarget):
         return ethos_u_cost(workload, target, energy=energy)
+    if isinstance(target, AcceleratorTarget):
+        return mapped_cost(workload, target, energy=energy)
     assert isinstance(target, RooflineTarget)
     return roofline_cost(workload, target, energy=energy, residency=residency)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ..cost import Cost
-from ..target import AcceleratorTarget, AccessEnergyTarget, EieTarget, EthosUTarget, ProcessorTarget, RooflineTarget, Target
+from ..target import (
+    AcceleratorTarget,
+    AccessEnergyTarget,
+    EieTarget,
+    EthosUTarget,
+    ProcessorTarget,
+    RooflineTarget,
+    Target,
+)
 from ..workload import Workload
 from .access_energy import access_energy_cost
 from .eie_chip import eie_cost

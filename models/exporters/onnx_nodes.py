@@ -184,11 +184,13 @@ def _swish(writer: Writer, node: Node) -> None:
 
 
 def _function(writer: Writer, node: Node) -> None:
-    """`unary` and `binary`: the ONNX type is their function; a constant may stand on the left."""
+    """`unary` and `binary`: the ONNX type is their function; `order` says where constants stand among the inputs."""
     operands = [*node.inputs, *node.parameters.values()]
+    order: Any = node.attributes.get("order", range(len(operands)))
+    operands = [operands[place] for place in order]
     if node.attributes.get("reverse"):
         operands.reverse()
-    settings = {name: value for name, value in node.attributes.items() if name not in ("function", "reverse")}
+    settings = {name: value for name, value in node.attributes.items() if name not in ("function", "reverse", "order")}
     writer.emit(str(node.attributes["function"]), operands, node.output, node.name, **settings)
 
 

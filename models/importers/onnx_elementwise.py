@@ -74,6 +74,9 @@ def _binary(draft: Draft, call: Call) -> None:
     attributes: dict[str, AttributeValue] = {} if op != "binary" else {"function": call.kind}
     if op == "binary" and bindings and len(call.inputs) > 1 and call.inputs[0] not in draft.tensors:
         attributes["reverse"] = 1
+    order = _order(draft, call)
+    if op == "binary" and "reverse" not in attributes and order != tuple(range(len(order))):
+        attributes["order"] = order
     if len(sources) == 1 and not bindings:
         draft.place(call, "identity", sources, call.outputs[0])
         return
@@ -95,16 +98,24 @@ def _read(source: object) -> NDArray[np.float32]:
 
 
 def _whole_operands(draft: Draft, call: Call) -> tuple[tuple[str, ...], dict[str, Bound]]:
-    """`draft.operands`; of several constants (Where, Max) only the largest shape counts."""
+    """Activations in order, and every constant: roles "operand", "operand1", ... (Where and Max take several)."""
     constants = [name for name in call.inputs if name and name not in draft.tensors]
-    if len(constants) < 2:
+    found = {name: draft.constant(name) for name in constants}
+    if len(constants) < 2 or any(constant is None for constant in found.values()):
         return draft.operands(call)
-    found = [draft.constant(name) for name in constants]
-    if any(constant is None for constant in found):
-        return draft.operands(call)
-    kept = max((c for c in found if c is not None), key=lambda constant: constant.elements)
     sources = tuple(name for name in call.inputs if name in draft.tensors)
-    return sources, {"operand": draft.bind(kept.name, kept)}
+    roles = ("operand", *(f"operand{place}" for place in range(1, len(found))))
+    pairs = zip(roles, found.items(), strict=True)
+    bound = {role: draft.bind(name, constant) for role, (name, constant) in pairs if constant}
+    return sources, bound
+
+
+def _order(draft: Draft, call: Call) -> tuple[int, ...]:
+    """For each input of the call its place among the activations followed by the constants."""
+    names = [name for name in call.inputs if name]
+    ranked = [name for name in names if name in draft.tensors]
+    ranked += list(dict.fromkeys(name for name in names if name not in draft.tensors))
+    return tuple(ranked.index(name) for name in names)
 
 
 def _clip(draft: Draft, call: Call) -> None:

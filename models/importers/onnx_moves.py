@@ -23,7 +23,7 @@ def _transpose(draft: Draft, call: Call) -> None:
 
 
 def _concat(draft: Draft, call: Call) -> None:
-    """Activations and constants; a constant part becomes a parameter added to nothing, so it is placed by a move."""
+    """Activations and constants; with constant parts (a class token) it is a move that holds them as parameters."""
     names = tuple(name for name in call.inputs if name)
     if all(name in draft.tensors for name in names):
         draft.emit(call, "concat", attributes={"axis": call.integer("axis", 1)}, inputs=len(names))
@@ -37,7 +37,9 @@ def _concat(draft: Draft, call: Call) -> None:
     shape[axis] = sum(
         draft.tensors[name].shape[axis] if name in draft.tensors else _size(draft, name, axis) for name in names
     )
-    _move(draft, call, tuple(shape), sources)
+    roles = {f"part{place}": draft.bind(name, constant) for place, (name, constant) in enumerate(constants) if constant}
+    attributes: dict[str, AttributeValue] = {"function": call.kind, "shape": tuple(shape)}
+    draft.place(call, "move", sources, call.outputs[0], roles, attributes)
 
 
 def _size(draft: Draft, name: str, axis: int) -> int:

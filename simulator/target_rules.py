@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ..models.errors import TargetError
+from ..models.errors import InputError, TargetError
 from .accelerator_rules import broken_accelerator_rules
+from .formats import parse_format
 from .target_ethos_u import ethos_u_rules
 
 __all__ = ["broken_rules", "check_rules"]
@@ -51,6 +52,15 @@ def _names(target: Any) -> Iterator[Broken]:
         names = [item.name for item in getattr(target, field, ())]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield field, f"two entries named {name!r}", "unique names"
+
+
+def _formats(target: Any) -> Iterator[Broken]:
+    """Sizes in a format's name are those of a format that exists: the pattern of the field cannot say so."""
+    for place, name in enumerate(getattr(target, "executes", ())):
+        try:
+            parse_format(name)
+        except InputError:
+            yield f"executes[{place}]", name, "a format: nmN:M with N below M, M up to 16; blocks up to 64x64"
 
 
 def _memories(target: Any, *, access: bool) -> Iterator[Broken]:
@@ -117,6 +127,7 @@ def broken_rules(target: Any) -> Iterator[Broken]:
     """(field, got, wanted) for every rule that a target breaks."""
     yield from _numbers(target)
     yield from _names(target)
+    yield from _formats(target)
     models = {
         "ProcessorTarget": _processor, "RooflineTarget": _roofline, "EieTarget": _eie,
         "AccessEnergyTarget": _access_energy, "AcceleratorTarget": broken_accelerator_rules,

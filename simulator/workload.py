@@ -320,7 +320,10 @@ def _row(model: Model, node: Node, batch: int, overrides: Overrides, place: int,
     spec = graph.tensors[node.inputs[0]] if node.inputs else graph.tensors[node.output]
     stored = (0.0, 0.0)
     if weights is not None:
-        stored = storage_size(weights.storage, weights.structure, weights.bits, prod(shape))
+        try:
+            stored = storage_size(weights.storage, weights.structure, weights.bits, prod(shape))
+        except InputError as error:
+            raise error.within(f"layer {node.name}") from error
     numbers = {
         "storage_bits": stored[0],
         "storage_entries": stored[1],

@@ -181,7 +181,7 @@ def test_a_tensor_that_is_not_n_of_m_is_refused_in_one_line(tmp_path: Path) -> N
     model = Model("three", net.build(), {"fc.weight": tensor})
     with pytest.raises(InputError, match=r"parameter fc\.weight: nm2:4: got 3 weights among 4 .*method \"2:4\""):
         write_pico(model, tmp_path / "x.pico")
-    with pytest.raises(InputError, match="--format nm1:4: got 4 weights among 4"):
+    with pytest.raises(InputError, match="layer conv2: --format nm1:4: got 4 weights among 4"):
         estimate("lenet-5@deep-compression", "generic-45nm", format="nm1:4")
     with pytest.raises(InputError, match=r"--density 0\.5"):
         estimate("gemm:N=70,K=50,density=0.7", "generic-45nm", format="nm2:4")

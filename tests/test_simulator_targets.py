@@ -94,6 +94,8 @@ TITAN_X = [
     ("value = 0.8502", "value = 1.5", "kernel dense_mv", "efficiency 1.5", "at most 1"),
     ('executes = ["dense", "csr"]', 'executes = ["dense"]', "kernel csr_mv", "format csr", "`executes`"),
     ('executes = ["dense", "csr"]', 'executes = ["zip"]', "executes[0]", "zip", "dense|bitmask"),
+    ('executes = ["dense", "csr"]', 'executes = ["dense", "csr", "nm4:2"]', "executes[2]", "nm4:2", "N below M"),
+    ('executes = ["dense", "csr"]', 'executes = ["dense", "csr", "block65x1"]', "executes[2]", "block65x1", "64x64"),
     ('component = "sram"', 'component = "tape"', "memories[0].component", "tape", "a value that the template names"),
     ("schema = 1", "schema = 2", "schema", "2", "a value that the template names"),
     ("schema = 1\n", "", "schema", "nothing", "a value"),

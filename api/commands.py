@@ -310,7 +310,9 @@ def targets(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"schema": 1, "targets": rows})
         return
-    print(table(["target", "kind", "what it is"], [[r["name"], r["kind"], r["title"]] for r in rows]))
+    columns = ("name", "kind", "mode", "runtime", "title")
+    cells = [[r[column] or "" for column in columns] for r in rows]
+    print(table(["target", "kind", "mode", "runtime", "what it is"], cells))
 
 
 def _new_target(path: str | None, kind: str) -> None:
@@ -333,4 +335,4 @@ def validate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(result.document())
         return
-    print(result.text())
+    print(result.text(rows=arguments.target is not None))

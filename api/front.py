@@ -86,8 +86,12 @@ def _published(name: str) -> dict[str, Any]:
 
 
 def targets() -> list[dict[str, Any]]:
-    """Every shipped target: name, kind, what its energy covers, the formats its kernels execute.
+    """Every shipped target: name, kind, runtime, mode, what its energy covers, the formats its kernels execute.
 
+    `mode` is "calibrated" where measurements of the very device entered, "datasheet" where none did.
+
+    >>> sorted({row["mode"] for row in targets() if row["kind"] == "gpu"})
+    ['calibrated', 'datasheet']
     >>> [row["scope"] for row in targets() if row["name"] == "eie"]
     ['chip: 64 PEs and the non-zero detection tree; all weights in SRAM, no DRAM']
     """
@@ -99,6 +103,8 @@ def targets() -> list[dict[str, Any]]:
                 "name": name,
                 "title": target.title,
                 "kind": target.kind,
+                "runtime": getattr(target, "runtime", None),
+                "mode": getattr(target, "mode", None),
                 "aliases": list(target.aliases),
                 "scope": target.scope,
                 "executes": list(target.executes),

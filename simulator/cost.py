@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .explain import explain_terms
-from .target import Target
+from .target import Interval, Target
 from .terms import COMPONENTS, Term, Traffic, Unmodelled
 from .workload import Workload
 
@@ -51,6 +51,7 @@ class Cost:
     load_time_s: Array
     load_energy_pj: Array
     has_latency: bool = True
+    interval: Interval | None = None
 
     def _sum(self, metric: str, component: str | None = None) -> Array:
         zero = np.zeros(self.macs_performed.shape)
@@ -119,8 +120,8 @@ class Cost:
 
     @property
     def intervals(self) -> dict[str, Any] | None:
-        """Where a measurement falls with probability `level`, from the target's validation residuals."""
-        interval = self.target.interval
+        """Where a measurement falls with probability `level`: from residuals of the target, or of its family."""
+        interval = self.interval or self.target.interval
         if interval is None or self.partial:
             return None
         energy, latency = self.energy_pj.sum(axis=-1), self.latency_s.sum(axis=-1)

@@ -1,9 +1,8 @@
 """A piece of hardware, as a TOML file describes it. Every number carries a source and a status.
 
-Five kinds of cost model read a target, named by its `model` key:
+Four kinds of cost model read a target, named by its `model` key:
 
 - `processor` (CPU, GPU, phone, microcontroller): a data sheet, class tables, corrections where it was measured;
-- `roofline` (CPU, GPU): kernels with one efficiency each over a peak and a bandwidth, platform power;
 - `eie`: the sparse accelerator of Han et al., ISCA 2016, from its component powers;
 - `access-energy`: energy per operation and per access, no clock (Horowitz, ISSCC 2014);
 - `accelerator`: memory levels, PE arrays and mapspaces, which simulator/mapper maps layers on (accelerator.py).
@@ -36,11 +35,9 @@ __all__ = [
     "Constant",
     "EieTarget",
     "Interval",
-    "Kernel",
     "MacEnergy",
     "Memory",
     "ProcessorTarget",
-    "RooflineTarget",
     "Target",
     "load_target",
     "parse_target",
@@ -64,37 +61,12 @@ class Memory(Struct, frozen=True, kw_only=True):
     access_pj_per_bit: Constant | None = None
 
 
-class Kernel(Struct, frozen=True, kw_only=True):
-    """A routine: which layers and formats it executes, how close to the roofline, at what power."""
-
-    name: Name
-    layers: tuple[Literal["gemm", "conv"], ...]
-    format: Literal["dense", "csr"]
-    min_batch: Count = 1
-    max_batch: Count | None = None
-    efficiency: Constant
-    power_w: Constant
-
-
 class MacEnergy(Struct, frozen=True, kw_only=True):
     """Energy of one multiply-accumulate of `bits`-wide operands."""
 
     bits: Count
     arithmetic: Literal["int", "float"]
     energy_pj: Constant
-
-
-class RooflineTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag="roofline"):
-    """time = overhead + max(MACs / peak, bits / bandwidth) / efficiency(kernel); energy = power x time."""
-
-    peak_macs_per_s: Constant
-    value_bits: Count
-    index_bits: Count
-    overhead_s: Constant
-    decode_s_per_symbol: Constant
-    mac_energy_pj: Constant
-    memories: tuple[Memory, ...]
-    kernels: tuple[Kernel, ...]
 
 
 class EieTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag="eie"):
@@ -131,7 +103,7 @@ class AccessEnergyTarget(TargetBase, frozen=True, kw_only=True, tag_field="model
     memories: tuple[Memory, ...]
 
 
-Target = ProcessorTarget | RooflineTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget | EthosUTarget
+Target = ProcessorTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget | EthosUTarget
 
 
 def _at(document: object, path: str) -> object:

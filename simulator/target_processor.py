@@ -59,14 +59,17 @@ class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", 
 
     `family` names the class table; `precision` what the runtime computes in where a layer does not say; `units` are
     cores or streaming multiprocessors; `idle_w` is drawn whatever runs, `busy_w` with every unit at work (often the
-    rated power). `corrections` hold what was measured on this device, 1 meaning as the class table says. `fuses`
-    says whether the runtime folds normalizations and activations into the layer before them ("layers"), sums behind
-    a layer too ("sums"), or starts a kernel for each ("nothing"). `weight_only_bits` are widths of weights that
+    rated power); `power_share` replaces the table's share of the difference for a class. `corrections` hold what was
+    measured on this device, 1 meaning as the class table says. `fuses` says whether the runtime folds normalizations
+    and activations into the layer before them ("layers"), sums behind a layer too ("sums"), or starts a kernel for
+    each ("nothing"). `weight_only_bits` are widths of weights that
     kernels decode on the fly: they save bytes, not operations. `matrix_macs_per_s` is the peak of tensor cores and
-    their like, which only `matrix_kernels` reach; all others run at `peak_macs_per_s`.
+    their like, which only `matrix_kernels` reach; all others run at `peak_macs_per_s`. `tiles` says how many shapes
+    of output tile a GPU's library has: "few" before 2017 (one for matrix products), "one" for convolutions too.
+    `tuning` says how far a microcontroller's runtime goes: portable C, a kernel library, kernels made for the network.
     """
 
-    family: Literal["cpu", "gpu", "mcu", "npu"]
+    family: Literal["cpu", "gpu", "mobile", "mcu", "npu"]
     runtime: str
     clock_hz: Constant
     units: Count
@@ -81,7 +84,10 @@ class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", 
     overhead_s: Constant | None = None
     decode_s_per_symbol: Constant | None = None
     corrections: dict[Correction, Constant] = field(default_factory=dict)
+    power_share: dict[KernelClass, Constant] = field(default_factory=dict)
     fuses: Literal["nothing", "layers", "sums"] = "layers"
+    tiles: Literal["one", "few", "many"] = "many"
+    tuning: Literal["portable", "library", "tuned"] = "library"
     weight_only_bits: tuple[Count, ...] = ()
     index_bits: Count = 32
     quality: Literal["good", "low"] | None = None

@@ -75,20 +75,6 @@ def _memories(target: Any, *, access: bool) -> Iterator[Broken]:
             yield f"memories: {found[0].name}.bandwidth_bits_per_s", "nothing", "a value"
 
 
-def _roofline(target: Any) -> Iterator[Broken]:
-    yield from _memories(target, access=False)
-    if not target.kernels:
-        yield "kernels", "none", "at least one"
-    for kernel in target.kernels:
-        if kernel.efficiency.value > 1 or kernel.format not in target.executes:
-            got = f"efficiency {kernel.efficiency.value}, format {kernel.format}"
-            yield f"kernel {kernel.name}", got, "an efficiency of at most 1 and a format in `executes`"
-        if kernel.max_batch is not None and kernel.max_batch < kernel.min_batch:
-            yield f"kernel {kernel.name}", f"batches {kernel.min_batch} to {kernel.max_batch}", "min_batch <= max_batch"
-    if target.value_bits > 64 or target.index_bits > 64:
-        yield "value_bits, index_bits", f"{target.value_bits}, {target.index_bits}", "at most 64"
-
-
 def _processor(target: Any) -> Iterator[Broken]:
     for operand in ("weight", "activation"):
         if not any(operand in level.holds for level in target.memories):
@@ -129,9 +115,8 @@ def broken_rules(target: Any) -> Iterator[Broken]:
     yield from _names(target)
     yield from _formats(target)
     models = {
-        "ProcessorTarget": _processor, "RooflineTarget": _roofline, "EieTarget": _eie,
-        "AccessEnergyTarget": _access_energy, "AcceleratorTarget": broken_accelerator_rules,
-        "EthosUTarget": ethos_u_rules,
+        "ProcessorTarget": _processor, "EieTarget": _eie, "AccessEnergyTarget": _access_energy,
+        "AcceleratorTarget": broken_accelerator_rules, "EthosUTarget": ethos_u_rules,
     }  # fmt: skip
     yield from models[type(target).__name__](target)
 

@@ -1,193 +1,164 @@
-"""Fits of overhead, efficiency and power, against a twin in loops; predictions that have not seen their answer."""
+"""Fits: cases hold what the papers print, a fit finds what made its data, shipped folds can be made again."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from dataclasses import replace
+import csv
+import tomllib
+from importlib import resources
 
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from picojoule.models.errors import InputError
-from picojoule.simulator.calibrate.fit import GRID, LARGEST_OVERHEAD, Measurement, RooflineFit, fit_roofline
-from picojoule.simulator.calibrate.refit import PLATFORMS, KernelCase, kernel_cases, refit, with_fit
-from picojoule.simulator.target import RooflineTarget, load_target
-from picojoule.simulator.validate import validate
+from picojoule.simulator.calibrate.cases import Cases, kernel_cases, network_cases
+from picojoule.simulator.calibrate.cases_published import PLATFORMS, eie_cases, tiny_cases
+from picojoule.simulator.calibrate.classes_fit import corrected, fit_corrections, merged
+from picojoule.simulator.calibrate.published import read_rows
+from picojoule.simulator.calibrate.refit import calibrated, fit_family, folds_of
+from picojoule.simulator.estimate import estimate
+from picojoule.simulator.processors.plan import Rates
+from picojoule.simulator.processors.timing import Table
+from picojoule.simulator.target import ProcessorTarget, load_target
+from picojoule.simulator.validate.bars import bar_rows
 
-NAMES = sorted(PLATFORMS)
 
-
-def roofline(name: str) -> RooflineTarget:
+def sheet(name: str, precision: str = "") -> ProcessorTarget:
     target = load_target(name)
-    assert isinstance(target, RooflineTarget)
-    return target
+    assert isinstance(target, ProcessorTarget)
+    bare = msgspec.structs.replace(target, corrections={}, overhead_s=None)
+    return msgspec.structs.replace(bare, precision=precision) if precision else bare
 
 
-def fit_in_loops(rows: list[Measurement]) -> tuple[float, dict[str, float]]:
-    """Overhead and efficiencies: the least sum of |ln(predicted / measured)| over the grid, one row at a time."""
-    shortest = min(row.time_s for row in rows)
-    best: tuple[float, float, dict[str, float]] | None = None
-    for step in range(GRID):
-        overhead = step * LARGEST_OVERHEAD * shortest / (GRID - 1)
-        ratios: dict[str, list[float]] = {}
-        for row in rows:
-            ratios.setdefault(row.kernel, []).append(row.roof_s / (row.time_s - overhead))
-        efficiency = {kernel: min(1.0, statistics.median(found)) for kernel, found in ratios.items()}
-        loss = sum(abs(math.log((overhead + row.roof_s / efficiency[row.kernel]) / row.time_s)) for row in rows)
-        if best is None or loss < best[0] - 1e-12:
-            best = (loss, overhead, efficiency)
-    assert best is not None
-    return best[1], best[2]
+def shipped_table(name: str) -> Table:
+    return Rates.of(sheet(name)).table
 
 
-def roof_by_hand(case: KernelCase, target: RooflineTarget) -> float:
-    """Seconds at efficiency 1, from the shape: see tests of the roofline for the same by hand."""
-    rows, columns = (float(a[0]) for a in (case.workload.weight_rows, case.workload.weight_columns))
-    batch = case.batch
-    if case.kernel.format == "dense":
-        products, weight_bits = rows * columns, 32 * rows * columns
-    else:
-        products = round(float(case.workload.weight_nonzeros[0]))
-        weight_bits = 64 * products + 32 * (rows + 1)
-    bandwidth = target.memories[1].bandwidth_bits_per_s
-    assert bandwidth is not None
-    bits = weight_bits + 32 * batch * (rows + columns)
-    return max(batch * products / target.peak_macs_per_s.value, bits / bandwidth.value)
+def only(cases: Cases, target: str, text: str = "") -> Cases:
+    return cases.select(np.array([x.target == target and text in x.case for x in cases.labels]))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_files_print_the_fit_to_their_published_times(name: str) -> None:
-    target, fit = roofline(name), refit(name).rounded()
-    assert target.overhead_s.value == fit.overhead_s
-    assert {k.name: k.efficiency.value for k in target.kernels} == fit.efficiency
-    assert {k.name: k.power_w.value for k in target.kernels} == fit.power_w
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_fit_against_a_search_in_loops(name: str) -> None:
-    fit = refit(name)
-    overhead, efficiency = fit_in_loops([case.measurement for case in kernel_cases(name)])
-    assert fit.overhead_s == pytest.approx(overhead)
-    assert dict(fit.efficiency) == pytest.approx(efficiency)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_cases_are_the_published_layers_at_their_roofs(name: str) -> None:
-    target, cases = roofline(name), kernel_cases(name)
-    assert len(cases) == 36
-    for case in cases:
-        assert case.measurement.roof_s == pytest.approx(roof_by_hand(case, target), rel=1e-9)
-        assert case.measurement.time_s == pytest.approx(case.published.time_s * case.batch)
-        assert (case.batch > 1) == (case.kernel.name.endswith("_mm"))
-        assert case.kernel.format == ("dense" if case.published.matrix == "dense" else "csr")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_predictions_never_saw_their_own_shape(name: str) -> None:
-    """Each row again, its shape left out and its own measurements made a hundred times longer: nothing moves.
-
-    The fit without the fold is redone here from the published rows; a prediction that had seen its own
-    time would differ from it.
-    """
-    target, cases = roofline(name), kernel_cases(name)
-    rows = {row.case: row for row in validate(name).rows if row.metric == "latency"}
-    in_fold = refit(name)
-    seen = 0
-    for fold in {case.measurement.fold for case in cases}:
-        disturbed = [
-            replace(c.measurement, time_s=100 * c.measurement.time_s) if c.measurement.fold == fold else c.measurement
-            for c in cases
-        ]
-        overhead, efficiency = fit_in_loops([row for row in disturbed if row.fold != fold])
-        assert fit_roofline(disturbed).efficiency != in_fold.efficiency
-        for case in (c for c in cases if c.measurement.fold == fold):
-            expected = (overhead + roof_by_hand(case, target) / efficiency[case.kernel.name]) / case.batch
-            row = rows[case.measurement.case]
-            assert row.left_out == fold == f"{case.workload.weight_rows[0]:.0f}x{case.workload.weight_columns[0]:.0f}"
-            assert row.predicted == pytest.approx(expected, rel=1e-9)
-            with_own = in_fold.overhead_s + roof_by_hand(case, target) / in_fold.efficiency[case.kernel.name]
-            seen += not math.isclose(row.predicted, with_own / case.batch, rel_tol=1e-6)
-    assert seen > 18  # leaving out matters, or this test could not tell
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_layers_of_one_shape_are_left_out_together(name: str) -> None:
-    folds = {case.published.layer: case.measurement.fold for case in kernel_cases(name)}
-    assert folds["Alex-7"] == folds["VGG-7"]
-    assert folds["Alex-8"] == folds["VGG-8"]
-    assert len(set(folds.values())) == 7
-
-
-def rows_from(overhead: float, efficiency: dict[str, float], roofs: list[float]) -> list[Measurement]:
-    return [
-        Measurement(f"{kernel} {roof}", str(roof), kernel, roof, overhead + roof / e, 10.0 * place + 5, "made")
-        for place, (kernel, e) in enumerate(efficiency.items())
-        for roof in roofs
-    ]
-
-
-@given(
-    st.floats(0, 5e-5),
-    st.dictionaries(st.sampled_from(["a", "b", "c"]), st.floats(0.01, 0.99), min_size=1),
-    st.lists(st.floats(1e-5, 1e-2), min_size=3, max_size=6, unique=True),
-)
-@settings(max_examples=40)
-def test_a_fit_recovers_what_made_its_rows(overhead: float, efficiency: dict[str, float], roofs: list[float]) -> None:
-    """Exact rows: the overhead within a step of the grid, so no time is missed by more than that step."""
-    rows = rows_from(overhead, efficiency, roofs)
-    fit = fit_roofline(rows)
-    shortest = min(row.time_s for row in rows)
-    for row in rows:
-        predicted = fit.overhead_s + row.roof_s / fit.efficiency[row.kernel]
-        assert abs(math.log(predicted / row.time_s)) < 0.12
-    if overhead < 0.9 * LARGEST_OVERHEAD * shortest:
-        worst = sum(abs(math.log((fit.overhead_s + r.roof_s / fit.efficiency[r.kernel]) / r.time_s)) for r in rows)
-        assert worst / len(rows) < 0.03
-    assert dict(fit.power_w) == {kernel: 10.0 * place + 5 for place, kernel in enumerate(efficiency)}
-
-
-def test_the_order_of_rows_does_not_matter() -> None:
-    rows = [case.measurement for case in kernel_cases("titan-x")]
-    fit = fit_roofline(rows)
-    shuffled = [rows[i] for i in np.random.default_rng(3).permutation(len(rows))]
-    again = fit_roofline(shuffled)
-    assert (again.overhead_s, dict(again.efficiency)) == (fit.overhead_s, dict(fit.efficiency))
-    assert dict(again.power_w) == dict(fit.power_w)
-
-
-def test_an_outlier_does_not_move_a_median() -> None:
-    """Nine rows of efficiency 0.5, one of them ten times too long: still 0.5."""
-    rows = rows_from(0.0, {"k": 0.5}, [1e-4 * n for n in range(1, 10)])
-    rows[4] = replace(rows[4], time_s=10 * rows[4].time_s)
-    assert fit_roofline(rows).efficiency["k"] == pytest.approx(0.5, rel=0.02)
-
-
-def test_an_efficiency_is_never_above_one() -> None:
-    """Times shorter than the roof allows (a wrong peak) stop at 1."""
-    rows = [Measurement(str(s), str(s), "k", s, 0.5 * s, None, "") for s in (1e-3, 2e-3, 3e-3)]
-    fit = fit_roofline(rows)
-    assert fit.efficiency == {"k": 1.0}
-    assert fit.power_w == {}
-
-
-def test_with_fit_replaces_factors_and_nothing_else() -> None:
-    target = roofline("titan-x")
-    names = [kernel.name for kernel in target.kernels]
-    fit = RooflineFit(1e-6, dict.fromkeys(names, 0.25), dict.fromkeys(names, 99.0))
-    changed = with_fit(target, fit)
-    assert changed.overhead_s.value == 1e-6
-    assert {(k.efficiency.value, k.power_w.value) for k in changed.kernels} == {(0.25, 99.0)}
-    own = RooflineFit(
-        target.overhead_s.value,
-        {k.name: k.efficiency.value for k in target.kernels},
-        {k.name: k.power_w.value for k in target.kernels},
+def test_every_published_row_is_a_case() -> None:
+    rows = [row for row in read_rows("kernels.csv") if row["op"] != "csr"]
+    assert len(kernel_cases().labels) == len(rows) == 816 + 606 + 20
+    assert sorted(x.measured_s * 1e6 for x in kernel_cases().labels) == pytest.approx(
+        sorted(float(row["time_us"]) for row in rows)
     )
-    assert with_fit(changed, own) == target
+    assert len(eie_cases().labels) == 36 * len(PLATFORMS)
 
 
-def test_only_platforms_with_published_times_are_fitted() -> None:
-    with pytest.raises(InputError, match=r"target: got eie, wanted a target with published times: core-i7-5930k"):
-        kernel_cases("eie")
+@pytest.mark.parametrize("target", ["v100", "knl-7250", "titan-x-pascal", "t4-int8", "iphone-7", "a100"])
+@pytest.mark.parametrize("kind", ["gemm", "conv"])
+@pytest.mark.parametrize("place", [0, 7, -1])
+def test_a_case_takes_the_time_that_estimate_says(target: str, kind: str, place: int) -> None:
+    """Fits and estimates run through the same lines, so that a table means the same in both."""
+    cases = only(kernel_cases(), target, kind)
+    if not cases.labels:
+        return
+    keep = np.zeros(len(cases.labels), bool)
+    keep[place] = True
+    case = cases.select(keep)
+    [label] = case.labels
+    expected = estimate(label.fold, sheet(target, label.case.split()[1])).totals["latency_s"]
+    assert float(case.seconds(shipped_table(target))[0]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("target", "network"), [("rtx-3090", "resnet-50"), ("core-i9-10940x", "mobilenet-v2")])
+def test_a_network_takes_the_time_that_estimate_says(target: str, network: str) -> None:
+    cases = network_cases()
+    keep = np.array([x.target == target and x.fold == network for x in cases.labels])
+    keep[np.flatnonzero(keep)[1:]] = False
+    case = cases.select(keep)
+    batch = int(case.labels[0].case.split("batch ")[1])
+    expected = estimate(network, sheet(target), batch=batch).totals["latency_s"]
+    assert float(case.seconds(shipped_table(target))[0]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_corrections_are_found_again() -> None:
+    """Times made by a table with known factors give these factors back."""
+    cases, table = only(kernel_cases(), "knl-7250"), shipped_table("knl-7250")
+    pairs = [("knl-7250", "gemm"), ("knl-7250", "conv"), ("knl-7250", "overhead")]
+    truth = np.array([0.7, 1.3, 2.0])
+    seconds = cases.seconds(corrected(table, cases, pairs, truth))
+    from dataclasses import replace
+
+    labels = tuple(replace(x, measured_s=float(s)) for x, s in zip(cases.labels, seconds, strict=True))
+    found = fit_corrections(replace(cases, labels=labels), table, pairs, spread=1e6)
+    assert found == pytest.approx(truth, rel=0.02)
+
+
+def test_equal_work_is_one_case_at_its_geometric_mean() -> None:
+    cases = only(network_cases(), "rtx-3090")
+    few = merged(cases)
+    assert len(few.labels) < len(cases.labels) / 3
+    mine = [x.measured_s for x in cases.labels if x.fold == "resnet-18"]
+    [one] = [x.measured_s for x in few.labels if x.fold == "resnet-18"]
+    assert one == pytest.approx(float(np.exp(np.mean(np.log(mine)))))
+
+
+def test_folds_keep_equal_labels_together() -> None:
+    labels = ["a", "b", "a", "c", "b", "d"]
+    folds = folds_of(labels, 3)
+    assert (folds[0], folds[1]) == (folds[2], folds[4])
+    assert len(set(folds.tolist())) == 3
+
+
+def test_a_board_left_out_is_predicted_as_the_table_that_ships_says() -> None:
+    """One fold of MLPerf Tiny made again, its chip out of the fit."""
+    cases = tiny_cases()
+    own = cases.select(np.array([x.device == "stm32h7a3" for x in cases.labels]))
+    seconds = own.seconds(fit_family("mcu", "stm32h7a3", fit_family("mcu").values).table)
+    shipped = {
+        (row["target"], row["case"]): float(row["predicted"])
+        for row in read_rows("out_of_fold.csv")
+        if row["metric"] == "latency" and row["left_out"] == "stm32h7a3"
+    }
+    for label, value in zip(own.labels, seconds, strict=True):
+        assert shipped[label.target, label.case] == pytest.approx(float(value), rel=0.01)
+
+
+def test_calibrated_folds_of_one_device_are_as_the_table_that_ships_says() -> None:
+    own = only(eie_cases(), "core-i7-5930k")
+    shapes = len({x.fold for x in own.labels})
+    corrections, seconds = calibrated(own, shipped_table("core-i7-5930k"), folds=shapes, spread=8.0)
+    printed = tomllib.loads(
+        resources.files("picojoule.simulator.targets").joinpath("core-i7-5930k.toml").read_text("utf-8")
+    )["corrections"]
+    assert {name: entry["value"] for name, entry in printed.items()} == pytest.approx(corrections, rel=0.02)
+    shipped = {row["case"]: float(row["predicted"]) for row in read_rows("out_of_fold.csv")
+               if row["target"] == "core-i7-5930k" and row["metric"] == "latency"}  # fmt: skip
+    for label, value in zip(own.labels, seconds, strict=True):
+        batch = int(label.dataset.split()[-1])
+        assert shipped[label.case] == pytest.approx(float(value) / batch, rel=0.03)
+
+
+def test_no_row_of_the_table_saw_its_own_measurement() -> None:
+    """Each row says what was left out: its device, its chip, its shape or its network."""
+    with resources.files("picojoule.simulator.validate").joinpath("out_of_fold.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["left_out"] for row in rows)
+    for row in rows:
+        if row["dataset"] == "deepbench" and row["mode"] == "calibrated":
+            assert row["case"].startswith(row["left_out"])
+        if row["protocol"] == "leave one device out":
+            assert row["target"].startswith(row["left_out"])
+
+
+# What is reached, out of fold: worse than this has to be looked at. Goals that are missed are in docs/validation.md.
+REACHED = {
+    "EIE Table IV, batch 1, calibrated": (0.13, 0.45),
+    "EIE Table IV without mobile GPU batch 64, calibrated": (0.14, 0.50),
+    "Deep Compression Tables 8 and 9, energy, calibrated": (0.20, 0.95),
+    "DeepBench GEMM and convolution, datasheet": (0.30, 1.50),
+    "DeepBench GEMM and convolution, calibrated": (0.15, 0.65),
+    "timm networks on RTX 3090 and i9, calibrated": (0.15, 0.40),
+    "MLPerf Tiny, Cortex-M, best runtime, latency, datasheet": (0.20, 0.60),
+    "MLPerf Tiny, Cortex-M, best runtime, energy, datasheet": (0.25, 0.60),
+}
+
+
+def test_goals() -> None:
+    rows = {row["goal"]: row for row in bar_rows()}
+    assert set(rows) == set(REACHED)
+    for name, (median, p90) in REACHED.items():
+        assert rows[name]["median"] <= median, name
+        assert rows[name]["p90"] <= p90, name

@@ -30,12 +30,12 @@ def cut(text: str, start: str, end: str | None = None) -> str:
 
 
 CASES = {
-    "no dram": ("core-i7-5930k", lambda t: t.replace('component = "dram"', 'component = "sram"'), "memories"),
-    "dram without bandwidth": (
-        "core-i7-5930k", lambda t: cut(t, "bandwidth_bits_per_s", "access"), "bandwidth_bits_per_s: got nothing"),
-    "no kernels": ("core-i7-5930k", lambda t: cut(t, "[[kernels]]", "[interval]").replace(
-        'executes = ["dense", "csr"]', 'executes = ["dense", "csr"]\nkernels = []'), "kernels: got none"),
-    "batches": ("core-i7-5930k", lambda t: t.replace("max_batch = 1", "min_batch = 3\nmax_batch = 2", 1), "3 to 2"),
+    "no place for weights": (
+        "stm32l4r5", lambda t: t.replace('holds = ["weight"]', 'holds = ["activation"]'), "memories: got none that"),
+    "no peak": (
+        "core-i7-5930k", lambda t: cut(t, "[peak_macs", "[[memories]]") + "\n[peak_macs_per_s]\n", "peak_macs_per_s"),
+    "matrix precision": ("rtx-3090", lambda t: t.replace('precision = "fp16"', 'precision = "int4"'), "precision: got"),
+    "index": ("core-i7-5930k", lambda t: t.replace("units = 6", "units = 6\nindex_bits = 99"), "index_bits"),
     "interval": (
         "core-i7-5930k",
         lambda t: re.sub(r"latency_ratio = \[.*?\]", "latency_ratio = [9.0, 0.1]", t), "latency_ratio: got 9"),

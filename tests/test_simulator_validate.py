@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picojoule.models.errors import InputError
+from picojoule.simulator.calibrate.cases_published import PLATFORMS
 from picojoule.simulator.calibrate.published import benchmarks, energy_ratios, published_times
-from picojoule.simulator.calibrate.refit import PLATFORMS
 from picojoule.simulator.target import EieTarget, load_target
 from picojoule.simulator.validate import Validation, ValidationRow, error_of, interval_of, validate
 from picojoule.simulator.validate.run import VALIDATED
@@ -119,7 +119,7 @@ def test_platform_rows_are_every_published_time_and_power(everything: Validation
     assert (len(latency), len(energy)) == (36, 24)
     watts = {row.case: row.measured for row in latency}
     for row in energy:
-        assert 20 < row.measured / watts[row.case] < 200
+        assert 4 < row.measured / watts[row.case] < 200
 
 
 # Where the fits stand, out of fold; a change of the model that makes them worse has to be looked at.
@@ -143,7 +143,7 @@ def test_no_measurement_of_eie_enters_its_prediction(everything: Validation) -> 
     assert {(row.mode, row.left_out, row.in_fit) for row in rows} == {("datasheet", "everything", False)}
 
 
-@pytest.mark.parametrize("target", VALIDATED)
+@pytest.mark.parametrize("target", ["eie", *PLATFORMS])
 def test_intervals_in_the_files_are_the_quantiles_of_the_residuals(everything: Validation, target: str) -> None:
     text = resources.files("picojoule.simulator.targets").joinpath(f"{target}.toml").read_text("utf-8")
     section = tomllib.loads(text)["interval"]
@@ -192,6 +192,8 @@ def test_the_document_has_every_row_and_its_summary(everything: Validation) -> N
     assert sum(summary["n"] for summary in document["summary"]) == len(document["rows"])
     assert len(everything.frame()) == len(document["rows"])
     text = everything.text()
+    assert [goal["goal"] for goal in document["goals"]] == [goal["goal"] for goal in everything.goals]
+    assert all(goal["goal"] in text for goal in document["goals"])
     assert all(row.case in text and row.metric in text for row in everything.rows)
 
 

@@ -1,89 +1,219 @@
-"""The shipped CPU and GPU targets, fitted again to the published times that they come from.
+"""Fit every class table and every correction again, and predict each case without its own measurement.
 
-`refit` gives what the TOML files print; a test holds the two together, so that no table drifts from its
-data. `with_fit` puts other factors into a target, so that validation predicts through the product's own code.
+    python -m picojoule.simulator.calibrate.refit OUT
+
+writes OUT/processor_classes.toml, OUT/corrections.toml (what belongs into the targets' files) and
+OUT/out_of_fold.csv, the table that `picojoule validate` reads. Datasheet mode leaves one device out of its family's
+fit; calibrated mode fits corrections on the family's table to nine tenths of the device's shapes or networks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+import csv
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from ...models.errors import InputError
-from ...models.load import load_model
-from ..processors.roofline import kernel_time
-from ..target import Kernel, RooflineTarget, load_target
-from ..workload import Overrides, Workload, make_workload
-from .fit import Measurement, RooflineFit, fit_roofline
-from .published import PublishedTime, benchmarks, published_times
+from ..processors.timing import Table
+from .cases import Cases, join, kernel_cases, network_cases
+from .cases_published import eie_cases
+from .classes_fit import corrected, fit_corrections, fit_table, merged, table_of
+from .energies import eie_energy_rows, power_shares, tiny_energy_rows
+from .families import FAMILIES, Family, family_cases
+from .records import Record, records_of
 
-__all__ = ["PLATFORMS", "KernelCase", "kernel_cases", "refit", "with_fit"]
+__all__ = ["Fitted", "calibrated", "datasheet", "fit_family", "main"]
 
-# Target: its name in EIE's Table IV.
-PLATFORMS = {"core-i7-5930k": "CPU Core i7-5930k", "titan-x": "GPU Titan X"}
-FORMATS = {"dense": "dense", "sparse": "csr"}
+Array = NDArray[np.float64]
+FOLDS = 10
+CORRECTED = (
+    "gemm", "gemv", "conv", "conv_first", "conv_pointwise", "conv_depthwise", "attention", "elementwise",
+    "normalization", "pooling", "csr_mv", "csr_mm", "overhead",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
-class KernelCase:
-    """A published time beside what it ran: one layer at one batch, in one kernel of the target."""
+class Fitted:
+    """A family's fit: values in the order of its unknowns, and the Table they make."""
 
-    published: PublishedTime
-    measurement: Measurement
-    workload: Workload
-    kernel: Kernel
-
-    @property
-    def batch(self) -> int:
-        return self.workload.batch
+    family: Family
+    values: Array
+    table: Table
 
 
-def _case(target: RooflineTarget, row: PublishedTime) -> KernelCase:
-    layer, stored = benchmarks()[row.layer], FORMATS[row.matrix]
-    kernel = next(k for k in target.kernels if k.format == stored and (k.min_batch > 1) == (row.batch > 1))
-    model = load_model(f"gemm:M=1,N={layer.rows},K={layer.columns}")
-    workload = make_workload(model, row.batch, Overrides(density=layer.weight_density, storage=stored))
-    at_the_roof = kernel_time(workload, target, kernel, efficiency=1.0)
-    roof_s = float(np.maximum(at_the_roof.compute_s, at_the_roof.memory_s)[0])
-    name = f"{row.layer}, {row.matrix}, batch {row.batch}"
-    measurement = Measurement(name, layer.shape, kernel.name, roof_s, row.time_s * row.batch, row.power_w, row.source)
-    return KernelCase(row, measurement, workload, kernel)
+def fit_family(name: str, without: str = "", start: Array | None = None) -> Fitted:
+    """The fit of one family; `without` leaves a device out, whatever its runtime."""
+    family, cases = FAMILIES[name], merged(family_cases(name))
+    keep = np.array([label.device != without for label in cases.labels])
+    nuisances = [pair for pair in family.nuisances if pair[0] != without]
+    values = fit_table(cases.select(keep), family.unknowns, family.fixed, start, nuisances=nuisances)
+    return Fitted(family, values, table_of(family.unknowns, values, family.fixed))
 
 
-@cache
-def kernel_cases(target_name: str) -> tuple[KernelCase, ...]:
-    """The 36 published times of a target, in the order of EIE's Table IV.
+def datasheet(name: str, cases: Cases, whole: Fitted) -> Array:
+    """Seconds of every case, its device left out of the fit where it was in."""
+    devices = np.array([label.device for label in cases.labels])
+    fitted = {label.device for label in family_cases(name).labels}
+    out = np.zeros(len(devices))
+    for device in sorted(set(devices)):
+        found = fit_family(name, device, whole.values) if device in fitted else whole
+        own = devices == device
+        out[own] = cases.select(own).seconds(found.table)
+    return out
 
-    Times in `measurement` are per batch, in `published` per frame, as the tables print them.
+
+def _names(cases: Cases) -> tuple[str, ...]:
+    """Corrections that these cases can say something about."""
+    from ..target_processor import CLASSES
+
+    seen = {CLASSES[place] for place in np.unique(cases.shapes.place)}
+    if cases.passes.any():
+        seen.add("elementwise")
+    return tuple(name for name in CORRECTED if name in seen or name == "overhead")
+
+
+def folds_of(labels: Iterable[str], folds: int = FOLDS) -> NDArray[np.intp]:
+    """A fold for each label, equal labels in one: sorted, then dealt out in turn.
+
+    >>> folds_of(["b", "a", "b", "c"], 2).tolist()
+    [1, 0, 1, 0]
     """
-    if target_name not in PLATFORMS:
-        raise InputError("target", target_name, f"a target with published times: {', '.join(PLATFORMS)}")
-    target = load_target(target_name)
-    assert isinstance(target, RooflineTarget)
-    return tuple(_case(target, row) for row in published_times(PLATFORMS[target_name]))
+    labels = list(labels)
+    place = {label: turn % folds for turn, label in enumerate(sorted(set(labels)))}
+    return np.array([place[label] for label in labels])
 
 
-def refit(target_name: str, without_fold: str | None = None) -> RooflineFit:
-    """The fit to a target's published times; `without_fold` leaves one shape out ("4096x4096").
+def calibrated(cases: Cases, table: Table, folds: int = FOLDS, spread: float = 2.0) -> tuple[dict[str, float], Array]:
+    """(corrections from all cases of one target, seconds with each case's fold left out of them)."""
+    target = cases.labels[0].target
+    pairs = [(target, name) for name in _names(cases)]
+    few = merged(cases)
+    place = folds_of([label.fold for label in cases.labels], folds)
+    by_label = dict(zip((label.fold for label in cases.labels), place, strict=True))
+    few_place = np.array([by_label[label.fold] for label in few.labels])
+    out = np.zeros(len(cases.labels))
+    for fold in np.unique(place):
+        values = fit_corrections(few.select(few_place != fold), table, pairs, spread)
+        own = cases.select(place == fold)
+        out[place == fold] = own.seconds(corrected(table, own, pairs, values))
+    whole = fit_corrections(few, table, pairs, spread)
+    return {name: float(value) for (_, name), value in zip(pairs, whole, strict=True)}, out
 
-    >>> refit("titan-x").rounded().power_w["dense_mv"]
-    159.0
-    """
-    rows = [case.measurement for case in kernel_cases(target_name)]
-    return fit_roofline([row for row in rows if row.fold != without_fold])
+
+def _by(cases: Cases, **wanted: str) -> Cases:
+    return cases.select(np.array([all(getattr(x, k) == v for k, v in wanted.items()) for x in cases.labels]))
 
 
-def with_fit(target: RooflineTarget, fit: RooflineFit) -> RooflineTarget:
-    """The target with a fit's overhead, efficiencies and powers in the place of its own."""
-    kernels = tuple(
-        replace(
-            kernel,
-            efficiency=replace(kernel.efficiency, value=fit.efficiency[kernel.name]),
-            power_w=replace(kernel.power_w, value=fit.power_w[kernel.name]),
+def run() -> tuple[dict[str, Fitted], dict[str, dict[str, float]], list[Record]]:
+    """(fits by family, corrections by target, all out-of-fold predictions)."""
+    fits = {name: fit_family(name) for name in FAMILIES}
+    records: list[Record] = []
+    corrections: dict[str, dict[str, float]] = {}
+    everything = join([kernel_cases(), network_cases()])
+    ran = np.array(["no cuDNN" not in label.case for label in everything.labels])
+    everything = everything.select(ran)
+    families = {t: n for n, f in FAMILIES.items() for t in f.targets} | {"xeon-e5-2630v3": "cpu"}
+    for target in sorted({label.target for label in everything.labels}):
+        own, name = _by(everything, target=target), families[target]
+        records += records_of(own, datasheet(name, own, fits[name]), "datasheet", "leave one device out")
+        for dataset in sorted({label.dataset for label in own.labels}):
+            for part in _by_precision(_by(own, dataset=dataset)):
+                found, seconds = calibrated(part, fits[name].table)
+                kind = "network" if dataset in ("timm", "jcjohnson", "tflite") else "shape"
+                records += records_of(part, seconds, "calibrated", f"leave one {kind} out, in ten folds")
+                corrections.setdefault(target, {}).update(found)
+    eie = eie_cases()
+    for target in sorted({label.target for label in eie.labels}):
+        own, table = _by(eie, target=target), fits[families[target]].table
+        shapes = len({label.fold for label in own.labels})
+        found, seconds = calibrated(own, table, folds=shapes, spread=8.0)
+        corrections[target] = found
+        records += records_of(own, seconds, "calibrated", "leave one shape out", per_batch=True)
+    tiny = family_cases("mcu")
+    seconds = datasheet("mcu", tiny, fits["mcu"])
+    records += records_of(tiny, seconds, "datasheet", "leave one board out")
+    records += eie_energy_rows(eie, records) + tiny_energy_rows(tiny, seconds)
+    return fits, corrections, records
+
+
+def _by_precision(cases: Cases) -> list[Cases]:
+    """Apart by precision: another peak is another runtime. Networks stay together."""
+    if cases.labels[0].dataset != "deepbench":
+        return [cases]
+    kinds = np.array([label.case.split()[1] for label in cases.labels])
+    return [cases.select(kinds == kind) for kind in sorted(set(kinds))]
+
+
+def _line(name: str, value: float, source: str, status: str, note: str = "") -> str:
+    tail = f', note = "{note}"' if note else ""
+    return f'{name} = {{ value = {value:.4g}, source = "{source}", status = "{status}"{tail} }}'
+
+
+def table_text(fits: Mapping[str, Fitted]) -> str:
+    """processor_classes.toml."""
+    lines = [
+        "# What each family of processors makes of its peak and bandwidth, by kernel class. Written by",
+        "# python -m picojoule.simulator.calibrate.refit; see simulator/calibrate/families.py for guesses and bounds.",
+        "schema = 1", "", "[sources]",
+        'fit = "picojoule fit over many devices to published times, see simulator/calibrate/refit.py"',
+        'guess = "held near a first guess: no published time that ships determines it"',
+        'power = "shares of rated power, medians over published powers (Deep Compression, Table 9; MLPerf Tiny)"',
+        'horowitz = "Horowitz, ISSCC 2014, Fig. 1.1.9 at 45 nm: 4.6 pJ per fp32 multiply and add, by bits"',
+        'symbols = "about 10 cycles a symbol on one core"',
+    ]  # fmt: skip
+    shares = power_shares()
+    for name in ("cpu", "gpu", "mobile", "mcu", "npu"):
+        fitted = fits["mcu" if name == "npu" else name]
+        family, source, status = (
+            fitted.family,
+            "guess" if name == "npu" else "fit",
+            "assumed" if name == "npu" else "derived",
         )
-        for kernel in target.kernels
-    )
-    return replace(target, overhead_s=replace(target.overhead_s, value=fit.overhead_s), kernels=kernels)
+        for field in ("efficiency", "bandwidth"):
+            lines += ["", f"[{name}.{field}]"]
+            for unknown, value in zip(family.unknowns, fitted.values, strict=True):
+                if unknown.field == field:
+                    tight = unknown.spread < 1.3
+                    lines += [
+                        _line(n, value, "guess" if tight else source, "assumed" if tight else status)
+                        for n in unknown.names
+                    ]
+        lines += ["", f"[{name}.power]"]
+        lines += [_line(n, v, "power", "derived") for n, v in {**family.power, **shares.get(name, {})}.items()]
+        lines += ["", f"[{name}.parameters]"]
+        for unknown, value in zip(family.unknowns, fitted.values, strict=True):
+            if unknown.field == "parameters":
+                lines += [_line(n, value, source, status) for n in unknown.names]
+        lines += [_line(n, max(v, 1e-9), "guess", "assumed") for n, v in family.fixed.items()]
+        lines += [_line("mac_energy_pj_per_bit", 0.14375, "horowitz", "assumed")]
+        lines += [_line("decode_s_per_symbol", 3e-9, "symbols", "assumed")]
+    return "\n".join(lines) + "\n"
+
+
+def corrections_text(corrections: Mapping[str, Mapping[str, float]]) -> str:
+    """corrections.toml: one table a target."""
+    lines = []
+    for target, values in sorted(corrections.items()):
+        lines += [f"[{target}]", *(f"{name} = {value:.4g}" for name, value in values.items()), ""]
+    return "\n".join(lines)
+
+
+def main(folder: str) -> None:
+    """Write the three files into `folder`."""
+    fits, corrections, records = run()
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "processor_classes.toml").write_text(table_text(fits), "utf-8")
+    (out / "corrections.toml").write_text(corrections_text(corrections), "utf-8")
+    with (out / "out_of_fold.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Record.__dataclass_fields__)
+        writer.writerows(astuple(record) for record in records)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ..target import EieTarget, EthosUTarget, RooflineTarget
+from ..target import EieTarget, EthosUTarget, ProcessorTarget
 from ..terms import COMPONENTS
 
 if TYPE_CHECKING:
@@ -117,9 +117,10 @@ def roofs_frame(cost: Cost) -> pd.DataFrame:
     """The target's ceilings: roof, macs_per_s, bytes_per_s (infinite where memory sets no limit)."""
     columns = ["roof", "macs_per_s", "bytes_per_s"]
     target = cost.target
-    if isinstance(target, RooflineTarget):
+    if isinstance(target, ProcessorTarget):
         rates = [m.bandwidth_bits_per_s.value / 8 for m in target.memories if m.bandwidth_bits_per_s]
-        peak = target.peak_macs_per_s.value
+        peaks = target.matrix_macs_per_s.get(target.precision) or target.peak_macs_per_s.get(target.precision)
+        peak = peaks.value if peaks else max(each.value for each in target.peak_macs_per_s.values())
         return pd.DataFrame([[f"{target.name}: peak and memory", peak, min(rates, default=np.inf)]], columns=columns)
     if isinstance(target, EieTarget):
         rate = target.n_pe * target.clock_hz.value

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ...models.loops import LoopBounds
 from .. import tables
-from ..target_base import Constant, Name, Struct
+from ..target_base import Constant, Interval, Name, Struct
 from ..target_processor import CLASSES
 from ..workload import Workload
+from .timing import Shapes
 
 __all__ = ["FamilyTable", "Kernels", "class_of", "family_table", "kernels_of"]
 
@@ -41,6 +42,7 @@ class FamilyTable(Struct, frozen=True, kw_only=True):
     bandwidth: dict[Name, Constant]
     power: dict[Name, Constant]
     parameters: dict[Name, Constant]
+    interval: Interval | None = None
 
     def column(self, field: str) -> Array:
         """The values of one dict in the order of CLASSES; "other" stands for classes it does not name."""
@@ -53,6 +55,7 @@ class _Tables(Struct, frozen=True):
     sources: dict[str, str]
     cpu: FamilyTable
     gpu: FamilyTable
+    mobile: FamilyTable
     mcu: FamilyTable
     npu: FamilyTable
 
@@ -64,7 +67,7 @@ def _tables() -> _Tables:
 
 
 def family_table(family: str) -> FamilyTable:
-    """The fitted table of "cpu", "gpu", "mcu" or "npu".
+    """The fitted table of "cpu", "gpu", "mobile", "mcu" or "npu".
 
     >>> 0 < family_table("gpu").efficiency["gemm"].value <= 1
     True
@@ -116,6 +119,11 @@ class Kernels:
     k: Array
     groups: Array
     winograd: NDArray[np.bool_]
+
+    def shapes(self, workload: Workload) -> Shapes:
+        """What the timing functions take; a layer without products works through its inputs."""
+        work = np.where(workload.macs > 0, workload.macs, workload.input_elements)
+        return Shapes(self.place, self.m, self.n, self.k, self.groups, work, self.winograd)
 
     def is_class(self, *names: str) -> NDArray[np.bool_]:
         return np.isin(self.names, names)

@@ -9,7 +9,6 @@ from ..target import (
     EieTarget,
     EthosUTarget,
     ProcessorTarget,
-    RooflineTarget,
     Target,
 )
 from ..workload import Workload
@@ -18,7 +17,6 @@ from .eie_chip import eie_cost
 from .ethos_u import ethos_u_cost
 from .mapped import mapped_cost
 from .processor import processor_cost
-from .roofline import roofline_cost
 
 __all__ = ["ENERGY_LEVELS", "RESIDENCIES", "cost"]
 
@@ -36,11 +34,9 @@ def cost(workload: Workload, target: Target, *, energy: str = "default", residen
         return eie_cost(workload, target)
     if isinstance(target, AccessEnergyTarget):
         return access_energy_cost(workload, target, energy=energy, residency=residency)
-    if isinstance(target, ProcessorTarget):
-        return processor_cost(workload, target, energy=energy, residency=residency)
     if isinstance(target, EthosUTarget):
         return ethos_u_cost(workload, target, energy=energy)
     if isinstance(target, AcceleratorTarget):
         return mapped_cost(workload, target, energy=energy)
-    assert isinstance(target, RooflineTarget)
-    return roofline_cost(workload, target, energy=energy, residency=residency)
+    assert isinstance(target, ProcessorTarget)
+    return processor_cost(workload, target, energy=energy, residency=residency)

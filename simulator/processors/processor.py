@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from ..cost import Cost
 from ..formats import parse_format
-from ..target_base import Constant
-from ..target_processor import ProcessorTarget, bits_of
+from ..target_base import Constant, Interval
+from ..target_processor import CLASSES, ProcessorTarget, bits_of
 from ..terms import Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
+from .classes import family_table
 from .plan import Plan, Rates, homes_of, plan
 
 __all__ = ["FORMULAS", "processor_cost"]
@@ -30,6 +31,12 @@ BOUND = Formula(
     SOURCE,
     "P2: one efficiency per kernel class of the family, filling up with the shape; what fits the cache moves faster",
 )
+UNFUSED = Formula(
+    "processor.unfused",
+    "outputs written and read again by normalizations and activations with kernels of their own",
+    SOURCE,
+    "P8: a runtime that fuses nothing reads and writes every output once more for each of them",
+)
 STATIC = Formula(
     "processor.static_energy",
     "(idle power + share(class) x (busy - idle power)) x time",
@@ -42,7 +49,7 @@ DYNAMIC = Formula(
     "energies per operation and access of the target",
     "P4: energies per operation and access are published for a technology, not measured on this device",
 )
-FORMULAS = (OVERHEAD, BOUND, STATIC, DYNAMIC)
+FORMULAS = (OVERHEAD, BOUND, UNFUSED, STATIC, DYNAMIC)
 
 
 def processor_cost(workload: Workload, target: ProcessorTarget, *, energy: str, residency: str) -> Cost:
@@ -74,11 +81,21 @@ def processor_cost(workload: Workload, target: ProcessorTarget, *, energy: str, 
         assumptions=_assumptions(workload, target, run),
         load_time_s=load_s,
         load_energy_pj=load_pj,
+        interval=_interval(target, run),
     )
 
 
+def _interval(target: ProcessorTarget, run: Plan) -> Interval | None:
+    """The target's own where each kernel that multiplies has a correction of its own, else its family's."""
+    busy = run.kernels.m * run.kernels.n * run.kernels.k > 1
+    used = {CLASSES[place] for place in np.unique(np.broadcast_to(run.classes, run.ran.shape)[..., busy])}
+    if target.interval is not None and used <= set(target.corrections):
+        return target.interval
+    return family_table(target.family).interval
+
+
 def _traffic(workload: Workload, target: ProcessorTarget, run: Plan) -> tuple[Traffic, ...]:
-    """Everything passes the cache, if there is one; what it does not keep also comes from memory."""
+    """Everything passes the cache, if there is one; what does not fit it whole also comes from memory."""
     weight_home, activation_home, cache = homes_of(target)
     zero = np.zeros_like(run.performed)
     weights = np.where(run.ran, run.weight_bits, 0.0)
@@ -88,9 +105,9 @@ def _traffic(workload: Workload, target: ProcessorTarget, run: Plan) -> tuple[Tr
     if cache is not None:
         moves += [Traffic(cache.name, "weight", weights, zero), Traffic(cache.name, "input", inputs, zero)]
         moves += [Traffic(cache.name, "output", zero, outputs)]
-    beyond = 1 - run.activations_cached
+    beyond = np.where(run.activations_cached < 1, 1.0, 0.0)
     moves += [
-        Traffic(weight_home.name, "weight", weights * (1 - run.weights_cached), zero),
+        Traffic(weight_home.name, "weight", weights * (run.weights_cached < 1), zero),
         Traffic(activation_home.name, "input", inputs * beyond, zero),
         Traffic(activation_home.name, "output", zero, outputs * beyond),
     ]
@@ -122,24 +139,25 @@ def _from_table(name: str, values: Array, unit: str) -> Quantity:
     return Quantity(name, values, unit, "class table of the family (simulator/tables)", "derived")
 
 
-def _time_terms(target: ProcessorTarget, run: Plan, rates: Rates) -> tuple[Term, Term]:
+def _time_terms(target: ProcessorTarget, run: Plan, rates: Rates) -> tuple[Term, ...]:
     start = target.overhead_s
     each = _known("overhead", start, "s") if start else _from_table("overhead", np.array(rates.overhead_s), "s")
     roofs = (
         Quantity("compute", run.compute_s, "s"),
         Quantity("memory", run.memory_s, "s"),
-        _from_table("efficiency", rates.efficiency[run.classes], "1"),
-        _from_table("bandwidth_share", rates.bandwidth[run.classes], "1"),
+        _from_table("efficiency", rates.table.efficiency[run.classes], "1"),
+        _from_table("bandwidth_share", rates.table.bandwidth[run.classes], "1"),
     )
     return (
         Term(OVERHEAD, "time", run.overhead_s, (each,)),
         Term(BOUND, "time", np.maximum(run.compute_s, run.memory_s), roofs),
+        Term(UNFUSED, "time", run.unfused_s, (Quantity("passes", run.unfused_s, "s"),)),
     )
 
 
 def mac_energy_pj(target: ProcessorTarget, rates: Rates, value_bits: Array, energy: str) -> Array:
     """pJ of one multiply-accumulate of `value_bits`-wide operands."""
-    out = value_bits * rates.parameters["mac_energy_pj_per_bit"]
+    out = value_bits * rates.table.parameters["mac_energy_pj_per_bit"]
     for name, constant in target.mac_energy_pj.items():
         out = np.where(value_bits == bits_of(name), constant.at(energy), out)
     return out
@@ -191,7 +209,7 @@ def _load(workload: Workload, target: ProcessorTarget, run: Plan, rates: Rates) 
     ready = (family == executed) & ~coded & ((workload.weight_bits >= run.value_bits) | narrow)
     symbols = np.where(ready | ~weighted, 0.0, workload.storage_entries) * np.where(coded, 2.0, 1.0)
     given = target.decode_s_per_symbol
-    seconds = symbols * (given.value if given else rates.parameters["decode_s_per_symbol"])
+    seconds = symbols * (given.value if given else rates.table.parameters["decode_s_per_symbol"])
     power = target.idle_w.value + rates.power[run.classes] * (target.busy_w.value - target.idle_w.value)
     return bits, seconds.sum(axis=-1), (seconds * power).sum(axis=-1) * 1e12
 
@@ -203,7 +221,7 @@ def _unmodelled(workload: Workload) -> tuple[Unmodelled, ...]:
 
 
 def _assumptions(workload: Workload, target: ProcessorTarget, run: Plan) -> tuple[str, ...]:
-    said = [formula.assumption for formula in FORMULAS]
+    said = [formula.assumption for formula in FORMULAS if formula is not UNFUSED or target.fuses == "nothing"]
     weighted = workload.weight_elements > 0
     narrow = weighted & (workload.weight_bits < run.value_bits)
     if np.any(narrow):
@@ -215,11 +233,12 @@ def _assumptions(workload: Workload, target: ProcessorTarget, run: Plan) -> tupl
     if np.any(idle):
         gains = run.break_even[run.break_even > 0]
         zeros = 1 - float(np.max(np.where(idle, workload.density, 0.0)))
-        limit = f"no kernel on this target gains above density {float(np.median(gains)):.2g}" if gains.size else (
-            "no kernel on this target gains from it"
+        limit = (
+            f"no kernel on this target gains above density {float(np.median(gains)):.2g}"
+            if gains.size
+            else ("no kernel on this target gains from it")
         )
         said.append(f"P6: {zeros:.0%} unstructured sparsity: {limit}; time unchanged")
     if np.any(run.weights_cached >= 1) and homes_of(target)[2] is not None:
         said.append("P7: the weights stay in the cache between inferences")
     return tuple(said)
-

@@ -20,7 +20,7 @@ from ..figures import (
     traffic_frame,
 )
 from ..figures.frames import keep, numbers
-from ..target import RooflineTarget
+from ..target import ProcessorTarget
 from .content import Block, Chart, Items, Section, Table, Text
 from .wording import any_modelled, bytes_text, energy_text, interval_texts, percent, ratio_text, time_text
 
@@ -254,8 +254,8 @@ def target_section(cost: Cost, document: Document) -> list[Section]:
         else "No interval: this target has no set of measurements to take one from, or layers are missing."
     )
     split = ""
-    if isinstance(cost.target, RooflineTarget):
-        split = " Only the total has been measured on this target; its split over components is assumed."
+    if isinstance(cost.target, ProcessorTarget):
+        split = " At most the total has been measured on this target; its split over components is assumed."
     name = f"{document['model']} on {cost.target.title}"
     blocks: list[Block] = [Text(f"Counted: {document['scope']}."), *warnings([document]), _key_numbers(document)]
     blocks.append(Text(basis, "note"))

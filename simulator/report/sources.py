@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..cost import Cost
 from ..explain import format_si
-from ..target import Constant, RooflineTarget
+from ..target import Constant, ProcessorTarget
 from ..terms import Quantity
 from .content import Table
 
@@ -29,9 +29,11 @@ def _range(quantity: Quantity) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _roofs(target: RooflineTarget) -> list[tuple[str, float, str, Constant]]:
-    """The two ceilings inside the `compute` and `memory` times of a roofline."""
-    roofs = [("peak", target.peak_macs_per_s.value, "MAC/s", target.peak_macs_per_s)]
+def _roofs(target: ProcessorTarget) -> list[tuple[str, float, str, Constant]]:
+    """The ceilings inside the `compute` and `memory` times, and what measurements of the device changed."""
+    peaks = [*target.peak_macs_per_s.items(), *((f"matrix_{k}", v) for k, v in target.matrix_macs_per_s.items())]
+    roofs = [(f"peak_{name}", constant.value, "MAC/s", constant) for name, constant in peaks]
+    roofs += [(f"correction_{name}", constant.value, "1", constant) for name, constant in target.corrections.items()]
     for memory in target.memories:
         if memory.bandwidth_bits_per_s is not None:
             constant = memory.bandwidth_bits_per_s
@@ -49,10 +51,10 @@ def source_table(cost: Cost) -> Table:
                 value = _value(*_range(quantity), quantity.unit)
                 source = sources.get(quantity.source, quantity.source)
                 rows.setdefault((quantity.name, value, quantity.status, source), set()).add(term.formula.id)
-    if isinstance(cost.target, RooflineTarget):
+    if isinstance(cost.target, ProcessorTarget):
         for name, number, unit, constant in _roofs(cost.target):
             key = (name, _value(number, number, unit), constant.status, sources.get(constant.source, constant.source))
-            rows.setdefault(key, set()).add("roofline.bound")
+            rows.setdefault(key, set()).add("processor.bound")
     body = tuple((*key, ", ".join(sorted(used))) for key, used in sorted(rows.items()))
     return Table(("constant", "value", "status", "source", "used in"), body, left=(0, 2, 3, 4))
 

@@ -55,6 +55,7 @@ class Validation:
     """All rows; `document`, `frame` and `text` say the same in JSON, a DataFrame and plain text."""
 
     rows: tuple[ValidationRow, ...]
+    goals: tuple[dict[str, Any], ...] = ()
 
     def summary(self) -> list[dict[str, Any]]:
         """Errors by target and metric: n, median, 90th percentile, worst, how many within 10 and 15 %."""
@@ -67,9 +68,9 @@ class Validation:
         ]
 
     def document(self) -> dict[str, Any]:
-        """`picojoule validate --json`."""
+        """`picojoule validate --json`; `goals` are there where all targets are."""
         rows = [asdict(row) | {"error": row.error} for row in self.rows]
-        return {"schema": 1, "rows": rows, "summary": self.summary()}
+        return {"schema": 1, "rows": rows, "summary": self.summary(), "goals": list(self.goals)}
 
     def frame(self) -> pd.DataFrame:
         """The rows as a DataFrame."""
@@ -77,16 +78,18 @@ class Validation:
 
         return pd.DataFrame(self.document()["rows"])
 
-    def text(self) -> str:
-        """The rows and the summary as plain text."""
+    def text(self, rows: bool = True) -> str:
+        """The rows, if asked for, the summary and the goals as plain text."""
         lines = []
-        for row in self.rows:
+        for row in self.rows if rows else ():
             lines.append(
-                f"  {row.target:14s} {row.metric:28s} {row.case:26s} {row.measured:12.5g} {row.predicted:12.5g} "
-                f"{row.unit:4s} {row.error:7.1%}"
+                f"  {row.target:14s} {row.metric:28s} {row.case:60s} {row.measured:12.5g} {row.predicted:12.5g} "
+                f"{row.unit:4s} {row.error:7.1%}  {row.mode}"
             )
-        head = f"  {'target':14s} {'metric':28s} {'case':26s} {'measured':>12s} {'predicted':>12s} unit   error"
-        return "\n".join([head, *lines, "", *_summary_lines(self.summary())])
+        if lines:
+            head = f"  {'target':14s} {'metric':28s} {'case':60s} {'measured':>12s} {'predicted':>12s} unit   error"
+            lines = [head, *lines, ""]
+        return "\n".join([*lines, *_summary_lines(self.summary()), *_goal_lines(self.goals)])
 
 
 def _spread(errors: Sequence[float]) -> dict[str, Any]:
@@ -101,12 +104,24 @@ def _spread(errors: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def _goal_lines(goals: Sequence[dict[str, Any]]) -> list[str]:
+    if not goals:
+        return []
+    head = f"  {'goal':58s}    n   median  (goal)      p90  (goal)"
+    return ["", head, *(
+        f"  {g['goal']:58s} {g['n']:4d}  {g['median']:7.1%} ({g['median_goal']:5.0%})  {g['p90']:7.1%}"
+        f" ({g['p90_goal']:5.0%})"
+        f"  {'reached' if g['reached'] else 'missed'}"
+        for g in goals
+    )]  # fmt: skip
+
+
 def _summary_lines(summary: Sequence[dict[str, Any]]) -> list[str]:
-    head = f"  {'target':14s} {'metric':28s} {'mode':10s}   n   median      p90    worst  <=10%  <=15%"
+    head = f"  {'target':23s} {'metric':28s} {'mode':10s}    n   median      p90    worst  <=10%  <=15%"
     return [
         head,
         *(
-            f"  {s['target']:14s} {s['metric']:28s} {s['mode']:10s} {s['n']:3d}  {s['median']:7.1%}  {s['p90']:7.1%}"
+            f"  {s['target']:23s} {s['metric']:28s} {s['mode']:10s} {s['n']:4d}  {s['median']:7.1%}  {s['p90']:7.1%}"
             f"  {s['worst']:7.1%}  {s['within_10_pct']:5d}  {s['within_15_pct']:5d}"
             for s in summary
         ),

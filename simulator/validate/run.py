@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ...models.errors import InputError
-from ..calibrate.refit import PLATFORMS
+from .bars import bar_rows
 from .eie_paper import eie_rows
-from .platforms import platform_rows
+from .processors import PROCESSORS, processor_rows
 from .rows import Validation
 
 __all__ = ["VALIDATED", "validate"]
 
-VALIDATED = ("eie", *PLATFORMS)
+VALIDATED = ("eie", *PROCESSORS)
 
 
 def validate(target: str | None = None) -> Validation:
@@ -21,4 +21,7 @@ def validate(target: str | None = None) -> Validation:
     if target is not None and target not in VALIDATED:
         raise InputError("--target", target, f"a target with measurements: {', '.join(VALIDATED)}")
     chosen = (target,) if target else VALIDATED
-    return Validation(tuple(row for name in chosen for row in (eie_rows() if name == "eie" else platform_rows(name))))
+    goals = () if target else tuple(bar_rows())
+    return Validation(
+        tuple(row for name in chosen for row in (eie_rows() if name == "eie" else processor_rows(name))), goals
+    )

@@ -123,6 +123,10 @@ def _at(document: object, path: str) -> object:
 
 def _explain(error: msgspec.ValidationError, document: object, where: str) -> TargetError:
     text, _, path = str(error).partition(" - at `")
+    if path.startswith("key` in `"):  # an enum as the key of a table
+        field = path.removeprefix("key` in `").rstrip("`").removeprefix("$.")
+        return TargetError(f"{where}: {field}", text.split("'")[1], "a value that the template names",
+                           "see: picojoule targets new FILE")  # fmt: skip
     path = path.rstrip("`") or "$"
     field = path.removeprefix("$").lstrip(".")
     if text.startswith("Object contains unknown field"):

@@ -169,7 +169,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(InputError) as caught:
         load_target(name)
-    assert ", ".join(target_names()) in str(caught.value)
+    assert ", ".join(target_names()[:3]) in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ import pytest
 pytest.importorskip("torch")
 
 import msgspec
+import torch
 
 from picojoule import estimate
 from picojoule.models.build import GraphBuilder
 from picojoule.models.compress.dataset import Data
+from picojoule.models.compress.quantize import ActivationRange, integer_activations
 from picojoule.models.compress.recipe import Recipe
 from picojoule.models.compress.run import compress
 from picojoule.models.data.mnist import Split
@@ -25,13 +27,17 @@ from picojoule.models.errors import RecipeError
 from picojoule.models.graph import Graph
 from picojoule.models.patterns import expander_mask, layer_seed
 from picojoule.models.pico import read_pico
-from picojoule.models.run import measure_accuracy
+from picojoule.models.run import measure_accuracy, predict
+from picojoule.models.train.evaluate import own_weights
+from picojoule.models.train.network import torch_forward
+from picojoule.simulator.workload import make_workload
 
 STEPS = 5  # of an epoch: 160 images in batches of 32
 COMMON = {"batch_size": 32, "learning_rate": 0.01}
 TRAIN = {"epochs": 4, **COMMON}
 PRUNE = {"density": {"*": 0.5}, "gradual_epochs": 1, "retraining_epochs": 1, "steps_between_masks": 2, **COMMON}
 SHARE = {"bits": {"*": 3}, "epochs": 1, "batch_size": 32, "learning_rate": 1e-3}
+DENSE = {"format": "dense"}
 RECIPES: dict[str, dict[str, Any]] = {
     "dense": {},
     "structured": {"structured": {"keep": {"*": 0.5}, "epochs": 2, **COMMON}},
@@ -46,6 +52,20 @@ RECIPES: dict[str, dict[str, Any]] = {
         "low_rank": {"energy": {"conv2": 0.9, "ip1": 0.7}, "epochs": 1, **COMMON},
         "prune": {**PRUNE, "density": {"ip1": 0.5, "*": 0.8}}, "share": SHARE,
     },
+    "int8": {"quantize": {"bits": {"*": 8}, "epochs": 0, "activation_bits": 8}, "encode": DENSE},
+    "int4-trained": {
+        "quantize": {"bits": {"*": 4}, "epochs": 2, "granularity": "channel", "activation_bits": 6,
+                     "calibration": "percentile", **COMMON}, "encode": DENSE,
+    },
+    "affine": {"quantize": {"bits": {"*": 6}, "epochs": 1, "scheme": "affine", **COMMON}, "encode": DENSE},
+    "lsq": {"quantize": {"method": "lsq", "bits": {"*": 3}, "epochs": 2, "activation_bits": 4, **COMMON},
+            "encode": DENSE},
+    "ternary": {"quantize": {"method": "ternary", "bits": {"conv1": 8, "*": 2}, "epochs": 2, **COMMON},
+                "encode": {"format": "dense+huffman"}},
+    "ttq": {"quantize": {"method": "ttq", "bits": {"*": 2}, "epochs": 2, **COMMON}, "encode": {"format": "bitmask"}},
+    "binary": {"quantize": {"method": "binary", "bits": {"conv1": 4, "ip2": 4, "*": 1}, "epochs": 3,
+                            "granularity": "channel", **COMMON}, "encode": DENSE},
+    "pruned-quantized": {"prune": PRUNE, "quantize": {"bits": {"*": 4}, "epochs": 1, **COMMON}},
 }  # fmt: skip
 
 
@@ -169,6 +189,47 @@ def test_a_low_rank_run_splits_layers_whose_factors_follow_their_settings() -> N
     weights = [p.elements for name, p in small.parameters.items() if name.endswith("weight")]
     whole = [p.elements for name, p in network().parameters.items() if name.endswith("weight")]
     assert sum(weights) <= 0.5 * sum(whole)
+
+
+@pytest.mark.parametrize("name", ["int8", "lsq", "ternary", "ttq", "binary", "int4-trained"])
+def test_a_quantized_network_survives_its_file_and_its_bits_reach_the_estimate(name: str, tmp_path: Path) -> None:
+    made = compress(network(), recipe(name), output=tmp_path / "x.pico", data=DATA)
+    again = read_pico(tmp_path / "x.pico")
+    quantize = RECIPES[name]["quantize"]
+    bits = {layer: quantize["bits"].get(layer, quantize["bits"]["*"]) for layer in ("conv1", "conv2", "ip1", "ip2")}
+    for layer, width in bits.items():
+        tensor = again.coded[f"{layer}.weight"]
+        assert tensor.code_bits == width
+        assert np.array_equal(tensor.values, made.graph.parameters[f"{layer}.weight"].values)
+        outputs = range(len(tensor.codes)) if tensor.scales is not None else [slice(None)]
+        levels = max(len(np.unique(tensor.values[rows])) for rows in outputs)
+        assert levels <= (3 if width == 2 and "t" in name and name != "int4-trained" else 2**width)
+    layers = estimate(again, "generic-45nm").layers
+    workload = make_workload(again)
+    wanted = quantize.get("activation_bits", 32)
+    place = [workload.names.index(layer) for layer in bits]
+    assert workload.activation_bits[place].tolist() == [wanted] * 4
+    assert workload.weight_bits[place].tolist() == list(bits.values())
+    dense = estimate(network(), "generic-45nm").layers
+    assert layers["energy_pj"].sum() < dense["energy_pj"].sum()
+
+
+def test_every_executor_rounds_activations_alike() -> None:
+    """torch and onnxruntime, at 8 bits (QuantizeLinear) and at others (rounded by hand), against numpy's own."""
+    graph = network()
+    random = np.random.default_rng(3)
+    graph = graph.with_parameters(
+        {n: random.normal(size=p.shape, scale=0.2).astype(np.float32) for n, p in graph.parameters.items()}
+    )
+    images = DATA.test.images[:20]
+    for bits in (3, 8, 11):
+        found = integer_activations(graph, {"conv1": ActivationRange.of(-0.1, 1.4, bits),
+                                            "ip2": ActivationRange.of(0, 2.0, bits)})  # fmt: skip
+        wanted = predict(found, images)
+        logits = torch_forward(found)(torch.from_numpy(images.copy()), own_weights(found)).numpy()
+        assert logits == pytest.approx(wanted, abs=1e-4)
+        assert np.abs(wanted - predict(graph, images)).max() > 1e-6
+        assert {name for name, spec in found.tensors.items() if spec.bits == bits} == {"input", "ip1", "relu1"}
 
 
 def test_a_table_of_layers_is_checked_before_anything_is_trained() -> None:

@@ -9,6 +9,7 @@
     [prune]   gradual magnitude pruning          density by layer, gradual_epochs, retraining_epochs, ...
     [share]   k-means and centroid fine-tuning   bits by layer, init, epochs, ...
     [squeeze] pruning and sharing for coded bytes  budget_bytes, gradual_epochs, levels, ...
+    [quantize]  integers instead of shared values      bits by layer, method, activation_bits, epochs, ...
     [encode]  how the codes lie in the file      format
 
 Every stage but [train] may be left out; they run in the order above.
@@ -41,6 +42,7 @@ from .stage_settings import (
     LowRankStage,
     Optimisation,
     PruneStage,
+    QuantizeStage,
     ShareStage,
     SketchedWeights,
     StructuredStage,
@@ -48,17 +50,18 @@ from .stage_settings import (
 )
 
 __all__ = [
-    "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "Recipe",
-    "ShareStage", "SketchedWeights", "SqueezeStage", "StructuredStage", "TrainStage", "check_recipe", "load_recipe",
+    "DEFAULT_RECIPE", "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "QuantizeStage",
+    "Recipe", "ShareStage", "SketchedWeights", "SqueezeStage", "StructuredStage", "TrainStage", "check_recipe",
+    "load_recipe",
     "recipe_names", "recipe_settings", "shipped_recipes",
 ]  # fmt: skip
 
 DEFAULT_RECIPE = "deep-compression"
 LIMIT_BYTES = 1 << 20
-STAGE_ORDER = ("train", "low_rank", "structured", "prune", "share", "squeeze")
+STAGE_ORDER = ("train", "low_rank", "structured", "prune", "share", "squeeze", "quantize")
 # each stage's table of layers
-BY_LAYER = {"low_rank": "energy", "structured": "keep", "prune": "density", "share": "bits"}
-COMPLETE = ("prune.density", "share.bits")  # tables that need a value for every layer
+BY_LAYER = {"low_rank": "energy", "structured": "keep", "prune": "density", "share": "bits", "quantize": "bits"}
+COMPLETE = ("prune.density", "share.bits", "quantize.bits")  # tables that need a value for every layer
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One compression run. `network` is what it was made for ("" for any), `dataset` what it trains on."""
@@ -72,6 +75,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     prune: PruneStage | msgspec.UnsetType = msgspec.UNSET
     share: ShareStage | msgspec.UnsetType = msgspec.UNSET
     squeeze: SqueezeStage | msgspec.UnsetType = msgspec.UNSET
+    quantize: QuantizeStage | msgspec.UnsetType = msgspec.UNSET
     encode: EncodeStage = EncodeStage()
     network: str = ""
     dataset: str = "mnist"
@@ -162,7 +166,22 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
         recipe.low_rank.budget is not msgspec.UNSET
     ):
         raise RecipeError(f"recipe {recipe.name}: low_rank", "both or neither", "energy by layer, or a budget")
+    if isinstance(recipe.quantize, QuantizeStage):
+        _check_quantize(recipe.name, recipe.quantize, {"share", "squeeze"}.intersection(recipe.stages))
     check_constraints(recipe.name, graph, recipe.expander, recipe.sketch, recipe.stages)
+
+
+def _check_quantize(recipe: str, settings: QuantizeStage, others: set[str]) -> None:
+    where = f"recipe {recipe}: quantize"
+    if others:
+        raise RecipeError(where, f"[{min(others)}] as well", "one of the two", "both decide which values weights may take")
+    by_channel = settings.granularity == "channel"
+    if by_channel and (settings.scheme == "affine" or settings.method in ("lsq", "ttq")):
+        which = settings.method if settings.scheme == "symmetric" else "affine"
+        raise RecipeError(f"{where}.granularity", f"channel with {which}", "tensor with it, or another method")
+    for layer, bits in settings.bits.items():
+        if bits == 1 and settings.method != "binary":
+            raise RecipeError(f"{where}.bits.{layer}", 1, "at least 2, or the method binary")
 
 
 def _check_key(graph: Graph, where: str, key: str, layers: list[str]) -> None:
@@ -221,8 +240,7 @@ def _explain(file: str, settings: dict[str, Any], message: str) -> RecipeError:
 KINDS: dict[str, Any] = {
     "": Recipe, "train": TrainStage, "expander": ExpanderMasks, "sketch": SketchedWeights,
     "low_rank": LowRankStage, "structured": StructuredStage, "prune": PruneStage, "share": ShareStage,
-    "squeeze": SqueezeStage,
-    "encode": EncodeStage,
+    "squeeze": SqueezeStage, "quantize": QuantizeStage, "encode": EncodeStage,
 }  # fmt: skip
 PLAIN = {"float": "a number", "int": "a whole number", "str": "text", "object": "a table"}
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 
 __all__ = [
-    "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "ShareStage", "SketchedWeights",
-    "StructuredStage", "TrainStage",
+    "EncodeStage", "ExpanderMasks", "LowRankStage", "Optimisation", "PruneStage", "QuantizeStage", "ShareStage",
+    "SketchedWeights", "StructuredStage", "TrainStage",
 ]  # fmt: skip
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -101,6 +101,25 @@ class StructuredStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_
     keep: dict[str, Kept]
     epochs: Epochs
     criterion: Literal["l1", "l2", "random"] = "l1"
+    weight_decay: Decay = 0.0
+
+
+class QuantizeStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights, and activations where `activation_bits` is given, as integers: after training (0 epochs) or trained so.
+
+    `method` holds for layers of its own bits (ternary and ttq: 2, binary: 1, uniform and lsq: any from 2); other layers
+    take a uniform grid of theirs. `calibration` sets the range of an activation by its least and largest value over
+    1,024 training images, or by `percentile` and 100 - `percentile`. See `quantize` and `train/quantizers.py`.
+    """
+
+    bits: dict[str, Bits]
+    epochs: Epochs
+    method: Literal["uniform", "lsq", "ternary", "ttq", "binary"] = "uniform"
+    scheme: Literal["symmetric", "affine"] = "symmetric"
+    granularity: Literal["tensor", "channel"] = "tensor"
+    activation_bits: Annotated[int, msgspec.Meta(ge=2, le=16)] | msgspec.UnsetType = msgspec.UNSET
+    calibration: Literal["minmax", "percentile"] = "minmax"
+    percentile: Annotated[float, msgspec.Meta(gt=50, le=100)] = 99.9
     weight_decay: Decay = 0.0
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import GraphError, InputError
 from ..graph import Graph, Parameter
-from .onnx_nodes import Writer, write_node
+from .onnx_integers import write_rounded
+from .onnx_nodes import Writer
 
 if TYPE_CHECKING:
     import onnx
@@ -52,7 +53,7 @@ def export_onnx(
     chosen = list(graph.outputs if outputs is None else outputs)
     writer = Writer(graph)
     for node in graph:
-        write_node(writer, node)
+        write_rounded(writer, node)
     proto = helper.make_graph(
         writer.nodes,
         graph.name,

@@ -55,6 +55,13 @@ def _average_pool(node: Node, inputs: list[Tensor], _: Roles) -> Tensor:
     return F.avg_pool2d(inputs[0], _pair(node, "kernel"), _pair(node, "strides"))
 
 
+def _integers(node: Node, x: Tensor) -> Tensor:
+    """What a node with `input_scale` reads: see `compress.quantize.integer_activations`."""
+    scale, zero = float(node.attributes["input_scale"]), int(node.attributes["input_zero_point"])  # type: ignore[arg-type]
+    top = 2 ** int(node.attributes["input_bits"]) - 1  # type: ignore[arg-type]
+    return (torch.round(x / scale) + zero).clamp(0, top).sub(zero).mul(scale)
+
+
 FUNCTIONS: Mapping[str, Callable[[Node, list[Tensor], Roles], Tensor]] = {
     "conv": _conv,
     "gemm": _gemm,
@@ -103,6 +110,8 @@ def torch_forward(graph: Graph) -> Forward:
         tensors = {graph.inputs[0]: images}
         for node in nodes:
             inputs = [tensors[name] for name in node.inputs]
+            if "input_scale" in node.attributes:
+                inputs[0] = _integers(node, inputs[0])
             if reads is not None:
                 inputs = [reads(node.name, x) for x in inputs]
             roles = {role: parameters[name] for role, name in node.parameters.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -22,8 +22,9 @@ from ..compress.low_rank import low_rank
 from ..compress.masks import prune_mask
 from ..compress.progress import Progress
 from ..compress.prune import by_layer, cubic_density, known_values, weight_names
+from ..compress.quantize import integer_activations
 from ..compress.recipe import Recipe
-from ..compress.stage_settings import LowRankStage, Optimisation, PruneStage, ShareStage, StructuredStage
+from ..compress.stage_settings import LowRankStage, Optimisation, PruneStage, QuantizeStage, ShareStage, StructuredStage
 from ..compress.structured import shrink
 from ..data.mnist import Split
 from ..errors import RecipeError
@@ -41,6 +42,15 @@ from .optimise import (
     optimizer_arrays,
     restore_optimizer,
 )  # fmt: skip
+from .quantizers import (
+    Plan,
+    final_codes,
+    final_ranges,
+    make_plan,
+    quantized_reads,
+    quantized_weights,
+    start_quantizing,
+)
 from .squeeze import Squeeze
 from .state import (
     State,
@@ -56,10 +66,11 @@ from .state import (
 __all__ = ["Trained", "train_stages"]
 
 # numbers that random draws depend on: never change one
-STAGES = {"train": 0, "prune": 1, "share": 2, "structured": 3, "low_rank": 4}
+STAGES = {"train": 0, "prune": 1, "share": 2, "structured": 3, "squeeze": 4, "quantize": 5, "low_rank": 6}
 # what is measured behind a stage, on validation images
 MEASURED = {"train": "dense", "low_rank": "low_rank", "structured": "structured", "prune": "pruned"}
 PROGRESS_EVERY = 10  # steps
+SMALLEST_STEP = 1e-8  # of a learned grid: a step of 0 has no integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +97,8 @@ class Run:
     state: State
     errors_pct: dict[str, float] = field(default_factory=dict)
     squeezed: dict[str, CodedTensor] = field(default_factory=dict)
+    plan: Plan | None = None  # in the quantize stage
+    integers: dict[str, CodedTensor] = field(default_factory=dict)  # behind it
 
     def settings(self, stage: str) -> Any:
         return getattr(self.recipe, stage)
@@ -162,7 +175,7 @@ def _coded(run: Run) -> dict[str, CodedTensor]:
     settings, names = run.recipe.share, weight_names(run.graph)
     layers = by_layer(run.graph, settings.bits) if isinstance(settings, ShareStage) else {}
     bits = {names[layer]: width for layer, width in layers.items() if names[layer] not in run.state.kinds}
-    return run.state.coded(bits, encodings(run.graph, run.recipe, run.seed))
+    return {**run.state.coded(bits, encodings(run.graph, run.recipe, run.seed)), **run.integers}
 
 
 def _prepare(run: Run, stage: str) -> None:
@@ -185,6 +198,10 @@ def _prepare(run: Run, stage: str) -> None:
             kmeans["rate_weight"] = settings.rate_weight
         run.state.share(run.graph, by_layer(run.graph, settings.bits), **kmeans)
         _measure(run, "shared")
+    if isinstance(settings, QuantizeStage):
+        plan = make_plan(run.graph, settings, set(run.state.codes))
+        start_quantizing(run.state, plan, run.graph, run.forward, run.data)
+        _measure_integers(run, "quantized")
 
 
 def _run_stage(run: Run, stage: str, resumed: Checkpoint | None) -> None:
@@ -192,6 +209,8 @@ def _run_stage(run: Run, stage: str, resumed: Checkpoint | None) -> None:
     settings = run.settings(stage)
     if resumed is None:
         _prepare(run, stage)
+    if isinstance(settings, QuantizeStage):
+        run.plan = make_plan(run.graph, settings, set(run.state.codes))
     tensors = run.state.trained()
     optimizer = make_optimizer(tensors, settings)
     if resumed is not None:
@@ -209,8 +228,25 @@ def _run_stage(run: Run, stage: str, resumed: Checkpoint | None) -> None:
             run.save(Checkpoint(stage, epoch + 1, arrays, dict(run.errors_pct)))
     if stage == "prune":
         _update_masks(run, step=1, steps=1)
+    if run.plan is not None:
+        run.graph, run.integers = _integers(run, run.plan)
+        run.state.set_values({name: tensor.values for name, tensor in run.integers.items()})
     if stage in MEASURED:
         _measure(run, MEASURED[stage])
+
+
+def _integers(run: Run, plan: Plan) -> tuple[Graph, dict[str, CodedTensor]]:
+    """The network with integer activations, and its weights in codes, as they are now."""
+    stored = encodings(run.graph, run.recipe, run.seed)
+    coded = {name: replace(tensor, encoding=stored[name]) if tensor.encoding != "sign" else tensor
+             for name, tensor in final_codes(run.state, plan, run.recipe.encode.format).items()}  # fmt: skip
+    return integer_activations(run.graph, final_ranges(run.state)), coded
+
+
+def _measure_integers(run: Run, what: str) -> None:
+    graph, coded = _integers(run, make_plan(run.graph, run.settings("quantize"), set(run.state.codes)))
+    weights = {**run.state.weights, **{name: torch.from_numpy(tensor.values) for name, tensor in coded.items()}}
+    run.errors_pct[f"validation_{what}"] = error_pct(graph, run.data.validation, weights)
 
 
 def _run_epoch(run: Run, stage: str, epoch: int, batches: Batches, optimizer: torch.optim.Optimizer) -> None:
@@ -225,9 +261,11 @@ def _run_epoch(run: Run, stage: str, epoch: int, batches: Batches, optimizer: to
         rate = settings.learning_rate * learning_rate_factor(settings.schedule, step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        for tensor in run.state.weights.values():
+        for tensor in (*run.state.weights.values(), *run.state.learned.values()):
             tensor.grad = None
-        F.cross_entropy(run.forward(images, run.state.weights, dropout), labels).backward()
+        parameters = quantized_weights(run.state, run.plan) if run.plan else run.state.weights
+        reads = quantized_reads(run.state, dropout) if run.plan else dropout
+        F.cross_entropy(run.forward(images, parameters, reads), labels).backward()
         _update(run.state, settings, optimizer, rate)
         if (step + 1) % PROGRESS_EVERY == 0 or step + 1 == steps:
             run.progress(stage, step + 1, steps)
@@ -252,6 +290,8 @@ def _update(state: State, settings: Optimisation, optimizer: torch.optim.Optimiz
         for tensor in state.weights.values():
             if tensor.dim() > 1:
                 tensor.mul_(1 - rate * decay)
+    for tensor in state.learned.values():
+        tensor.clamp_(min=SMALLEST_STEP)
     state.apply_masks()
     state.rebuild_shared()
 
@@ -279,7 +319,7 @@ def _update_masks(run: Run, step: int, steps: int) -> None:
 
 
 def _check_converges(run: Run, stage: str, epoch: int) -> None:
-    for name, tensor in run.state.weights.items():
+    for name, tensor in (*run.state.weights.items(), *run.state.learned.items()):
         if not torch.isfinite(tensor).all():
             raise RecipeError(
                 f"recipe {run.recipe.name}: {stage}.learning_rate", f"NaN in {name} after epoch {epoch + 1}",

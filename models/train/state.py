@@ -18,6 +18,7 @@ from ..codecs.bitpack import width_of
 from ..codecs.header import GraphRecord
 from ..codecs.structure import graph_from_record, graph_record, same_structure
 from ..compress.prune import check_finite, weight_names
+from ..compress.quantize import ActivationRange
 from ..compress.share import share_weights
 from ..graph import Graph
 from ..model import CodedTensor
@@ -53,7 +54,8 @@ class State:
 
     `masks` (1 stays, 0 pruned) exist from the prune stage on, `codes` and `codebooks` in the share stage,
     where every coded weight is `codebook[codes]` and is rebuilt after each step. `kinds` says how a codebook is stored
-    where that is not float32, and so what ties its values together (see `models/codebooks.py`).
+    where that is not float32, and so what ties its values together (see `models/codebooks.py`). `learned` are the steps
+    and scales of the quantize stage, `ranges` its activations by layer.
     """
 
     weights: dict[str, Tensor]
@@ -61,11 +63,13 @@ class State:
     codes: dict[str, Tensor] = field(default_factory=dict)
     codebooks: dict[str, Tensor] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    learned: dict[str, Tensor] = field(default_factory=dict)
+    ranges: dict[str, ActivationRange] = field(default_factory=dict)
 
     def trained(self) -> dict[str, Tensor]:
         """The tensors that the optimiser moves: all weights, or codebooks and what is not coded."""
         free = {name: tensor for name, tensor in self.weights.items() if name not in self.codebooks}
-        return {**free, **{f"codebook of {name}": tensor for name, tensor in self.codebooks.items()}}
+        return {**free, **{f"codebook of {name}": book for name, book in self.codebooks.items()}, **self.learned}
 
     @torch.no_grad()
     def apply_masks(self) -> None:
@@ -88,6 +92,11 @@ class State:
                 self.set_codes(name, share_weights(self.values(name), bits[layer], where=f"tensor {name}", **kmeans))
         self.masks.clear()
         self.rebuild_shared()
+
+    @torch.no_grad()
+    def set_values(self, values: Mapping[str, NDArray[np.float32]]) -> None:
+        for name, array in values.items():
+            self.weights[name].copy_(torch.from_numpy(array))
 
     def set_codes(self, name: str, coded: CodedTensor) -> None:
         """From now on a weight is its codes and its codebook."""
@@ -116,6 +125,8 @@ class State:
         found |= {f"mask:{name}": mask.numpy().astype(np.uint8) for name, mask in self.masks.items()}
         found |= {f"codes:{name}": codes.numpy().astype(np.uint16) for name, codes in self.codes.items()}
         found |= {f"kind:{name}": np.frombuffer(kind.encode(), np.uint8) for name, kind in self.kinds.items()}
+        found |= {f"learned:{name}": tensor.detach().numpy() for name, tensor in self.learned.items()}
+        found |= {f"range:{name}": np.array([r.scale, r.zero, r.bits], np.float64) for name, r in self.ranges.items()}
         return found | {f"codebook:{name}": book.numpy() for name, book in self.codebooks.items()}
 
 
@@ -177,6 +188,8 @@ def restore_state(graph: Graph, arrays: Mapping[str, NDArray[Any]]) -> State:
         group("codes", lambda array: torch.from_numpy(array.astype(np.int64))),
         group("codebook", lambda array: torch.from_numpy(np.array(array)).clone()),
         group("kind", lambda array: array.tobytes().decode()),
+        group("learned", lambda array: _leaf(array, torch.contiguous_format)),
+        group("range", lambda array: ActivationRange(float(array[0]), int(array[1]), int(array[2]))),
     )
 
 

@@ -1,0 +1,178 @@
+"""Quantizers: bounds and optima that theory gives, gradients by hand, codes through bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+import msgspec  # noqa: E402
+
+from picojoule.models.codecs import Layout, decode, encode  # noqa: E402
+from picojoule.models.compress.quantize import (  # noqa: E402
+    ActivationRange,
+    binary_weights,
+    quantize_graph,
+    ternary_weights,
+    uniform_weights,
+)
+from picojoule.models.compress.recipe import Recipe, check_recipe  # noqa: E402
+from picojoule.models.errors import InputError, RecipeError  # noqa: E402
+from picojoule.models.model import CodedTensor  # noqa: E402
+from picojoule.models.train.quantizers import fake_quantized, lsq, ttq  # noqa: E402
+from picojoule.models.zoo import build_network  # noqa: E402
+from picojoule.simulator.formats import predict_size  # noqa: E402
+from picojoule.simulator.structure import structure_of  # noqa: E402
+
+seeds, widths = st.integers(0, 10_000), st.integers(2, 16)
+
+
+def weights(seed: int, shape: tuple[int, ...] = (5, 7)) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return (random.normal(size=shape) * 10.0 ** random.integers(-3, 3)).astype(np.float32)
+
+
+def round_trip(tensor: CodedTensor) -> None:
+    encoded = encode(tensor)
+    layout = Layout(tensor.shape, tensor.code_bits, len(tensor.codebook), encoded.entries, tensor.codebook_dtype)
+    again, sizes = decode(tensor.encoding, encoded.sections, layout)
+    assert np.array_equal(again.values, tensor.values)
+    assert sizes.bits["codebook"] == tensor.codebook_bits
+
+
+@given(seeds, widths, st.sampled_from(["tensor", "channel"]))
+def test_uniform_error_is_at_most_half_a_step(seed: int, bits: int, granularity: str) -> None:
+    values = weights(seed)
+    tensor = uniform_weights(values, bits, granularity=granularity)  # type: ignore[arg-type]
+    rows = np.abs(values).max(axis=1, keepdims=True) if granularity == "channel" else np.abs(values).max()
+    step = rows / (2 ** (bits - 1) - 1)
+    assert (np.abs(values - tensor.values) <= step * (0.5 + 1e-4)).all()
+    assert len(tensor.codebook) == 2**bits - 1
+    round_trip(tensor)
+
+
+@given(seeds, widths)
+def test_affine_uses_the_whole_range(seed: int, bits: int) -> None:
+    values = weights(seed) + np.float32(0.5)
+    tensor = uniform_weights(values, bits, scheme="affine")
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    step = (high - low) / (2**bits - 1)
+    assert np.abs(values - tensor.values).max() <= step * 1.001
+    assert len(tensor.codebook) == 2**bits
+    assert (tensor.values[values == 0] == 0).all()
+    round_trip(tensor)
+
+
+@given(seeds, st.sampled_from(["tensor", "channel"]))
+def test_the_scales_are_the_best_for_their_pattern(seed: int, granularity: str) -> None:
+    """For given signs the scale of least squared error is the mean magnitude: no other does better."""
+    values = weights(seed)
+    for tensor in (ternary_weights(values, granularity=granularity),  # type: ignore[arg-type]
+                   binary_weights(values, granularity=granularity)):  # type: ignore[arg-type]
+        error = ((values - tensor.values) ** 2).sum(axis=1)
+        groups = error if granularity == "channel" else error.sum()
+        for factor in (0.97, 1.03):
+            other = ((values - factor * tensor.values) ** 2).sum(axis=1)
+            assert (groups <= (other if granularity == "channel" else other.sum())).all()
+        round_trip(tensor)
+
+
+def test_ternary_and_binary_by_hand() -> None:
+    """Threshold 0.7 x 2.5 = 1.75; a = (2 + 3 + 4) / 3. By channel: 0.7 x 1.5 = 1.05, a = 2; 2.45, a = 3.5."""
+    values = [[1.0, -2.0], [3.0, -4.0]]
+    assert ternary_weights(values).values.tolist() == [[0.0, -3.0], [3.0, -3.0]]
+    assert ternary_weights(values, granularity="channel").values.tolist() == [[0.0, -2.0], [3.5, -3.5]]
+    assert binary_weights(values).values.tolist() == [[2.5, -2.5], [2.5, -2.5]]
+    assert binary_weights(values, granularity="channel").values.tolist() == [[1.5, -1.5], [3.5, -3.5]]
+
+
+def test_a_binary_weight_takes_one_bit() -> None:
+    tensor = binary_weights(weights(1, (32, 64)))
+    encoded = encode(tensor)
+    assert {name: len(data) for name, data in encoded.sections.items()} == {"codebook": 8, "codes": 256}
+    assert (tensor.code_bits, tensor.codebook_bits) == (1, 64)
+    assert predict_size("sign", structure_of(tensor.codes), 1).total_bits == 2048
+
+
+def test_a_grid_of_16_bits_needs_no_table() -> None:
+    tensor = uniform_weights(weights(2, (40, 50)), 16)
+    assert len(encode(tensor).sections["codebook"]) == 8
+    assert len(encode(uniform_weights(weights(2, (40, 50)), 8, granularity="channel")).sections["codebook"]) == 164
+
+
+@given(seeds, st.integers(2, 8))
+def test_activations_round_as_numpy_does(seed: int, bits: int) -> None:
+    x = np.random.default_rng(seed).normal(size=50).astype(np.float32)
+    found = ActivationRange.of(float(x.min()), float(x.max()), bits)
+    scale = np.float32(found.scale)
+    wanted = (np.clip(np.rint(x / scale) + found.zero, 0, 2**bits - 1) - found.zero) * scale
+    assert fake_quantized(torch.from_numpy(x), found.scale, found.zero, bits).numpy() == pytest.approx(wanted, abs=1e-6)
+    assert np.abs(x - wanted).max() <= scale * 1.001
+    assert found.zero in range(2**bits)
+
+
+def test_lsq_gradients_by_its_equations() -> None:
+    """Esser et al. 2020, equation 3: -v/s + round(v/s) inside, -Qn below, Qp above; times 1 / sqrt(N Qp)."""
+    v = torch.tensor([-9.0, -0.7, 0.2, 1.3, 9.0], dtype=torch.float64, requires_grad=True)
+    step = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    out = lsq(v, step, -4, 3)
+    assert out.tolist() == pytest.approx([-2.0, -0.5, 0.0, 1.5, 1.5])
+    upstream = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
+    out.backward(upstream)
+    inside = [1.4 - 1.0, -0.4, -2.6 + 3.0]
+    expected = (1 * -4 + 2 * inside[0] + 3 * inside[1] + 4 * inside[2] + 5 * 3) / np.sqrt(5 * 3)
+    assert float(step.grad) == pytest.approx(expected)
+    assert v.grad.tolist() == [0.0, 2.0, 3.0, 4.0, 0.0]
+
+
+def test_ttq_gradients_by_its_equations() -> None:
+    """Zhu et al. 2017, equations 7 and 8."""
+    x = torch.tensor([1.0, -0.5, 0.01, 0.8, -0.2], requires_grad=True)
+    plus, minus = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    out = ttq(x, plus, minus)
+    assert out.tolist() == pytest.approx([2.0, -3.0, 0.0, 2.0, -3.0])
+    out.backward(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert (float(plus.grad), float(minus.grad)) == (5.0, -7.0)
+    assert x.grad.tolist() == [2.0, 6.0, 3.0, 8.0, 15.0]
+
+
+def test_a_network_without_data() -> None:
+    graph = build_network("lenet-5")
+    random = np.random.default_rng(0)
+    graph = graph.with_parameters(
+        {n: random.normal(size=p.shape).astype(np.float32) for n, p in graph.parameters.items()}
+    )
+    made = quantize_graph(graph, {"conv*": 8, "*": 4})
+    assert {name: tensor.code_bits for name, tensor in made.coded.items()} == {
+        "conv1.weight": 8, "conv2.weight": 8, "ip1.weight": 4, "ip2.weight": 4,
+    }  # fmt: skip
+    bad = np.array(graph.parameters["ip1.weight"].values)
+    bad[1, 2] = -np.inf
+    with pytest.raises(InputError, match="layer ip1: got 1 of 400000 values NaN or infinite"):
+        quantize_graph(graph.with_parameters({"ip1.weight": bad}), 8)
+    with pytest.raises(InputError, match=r"layer conv1: quantize\.bits: got 1, wanted 2 to 16 bits"):
+        quantize_graph(graph, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"granularity": "channel", "scheme": "affine"}, "got channel with affine"),
+     ({"granularity": "channel", "method": "lsq"}, "got channel with lsq"),
+     ({"bits": {"*": 1}}, r"bits\.\*: got 1, wanted at least 2"),
+     ({"bits": {"ip1": 4}}, r"quantize\.bits\.ip2: got nothing, wanted a value for every layer")],
+)  # fmt: skip
+def test_recipes_say_what_does_not_fit(settings: dict, message: str) -> None:
+    quantize = {"bits": {"*": 4}, "epochs": 0, **settings}
+    made = msgspec.convert({"name": "x", "train": {"epochs": 1}, "quantize": quantize}, Recipe)
+    with pytest.raises(RecipeError, match=message):
+        check_recipe(made, build_network("lenet-300-100"))
+
+
+def test_sharing_and_quantizing_exclude_each_other() -> None:
+    both = {"name": "x", "train": {"epochs": 1}, "quantize": {"bits": {"*": 4}, "epochs": 0},
+            "share": {"bits": {"*": 4}, "epochs": 0}}  # fmt: skip
+    with pytest.raises(RecipeError, match=r"quantize: got \[share\] as well, wanted one of the two"):
+        check_recipe(msgspec.convert(both, Recipe), build_network("lenet-300-100"))

@@ -6,6 +6,10 @@ import argparse
 
 from .models.errors import InputError
 
+RECIPES = (
+    "how to compress: a .toml file, or a shipped recipe: deep-compression (default), int8, lsq-4bit, structured, "
+    "ternary, two-four"
+)
 ENERGY = ("low", "default", "high")
 
 
@@ -100,7 +104,7 @@ def check(sub: argparse.ArgumentParser) -> None:
 
 def compress(sub: argparse.ArgumentParser) -> None:
     model(sub)
-    sub.add_argument("--recipe", metavar="FILE|NAME", help="how to compress (default: deep-compression)")
+    sub.add_argument("--recipe", metavar="FILE|NAME", help=RECIPES)
     sub.add_argument("--bits", metavar="W", help="without training: bits of shared weights, 8 or 'conv*=8,fc*=5'")
     sub.add_argument("--density", metavar="D", help="without training: keep this fraction, 0.3 or 'conv*=.3,fc*=.1'")
     sub.add_argument("--format", metavar="F", help="how they lie in the file (default: the smallest, layer by layer)")

@@ -49,7 +49,8 @@ def test_uniform_error_is_at_most_half_a_step(seed: int, bits: int, granularity:
     tensor = uniform_weights(values, bits, granularity=granularity)  # type: ignore[arg-type]
     rows = np.abs(values).max(axis=1, keepdims=True) if granularity == "channel" else np.abs(values).max()
     step = rows / (2 ** (bits - 1) - 1)
-    assert (np.abs(values - tensor.values) <= step * (0.5 + 1e-4)).all()
+    rounding = 4 * 2.0**-24 * rows  # of products in float32, which shows at 16 bits
+    assert (np.abs(values - tensor.values) <= step / 2 + rounding).all()
     assert len(tensor.codebook) == 2**bits - 1
     round_trip(tensor)
 

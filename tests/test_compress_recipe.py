@@ -85,7 +85,7 @@ def test_recipes_that_do_not_fit_the_network(good: str, bad: str, message: str, 
 
 
 def test_unknown_recipes_and_networks() -> None:
-    with pytest.raises(RecipeError, match="recipe: got nonesuch, wanted one of deep-compression, smallest, or a file"):
+    with pytest.raises(RecipeError, match=r"recipe: got nonesuch, wanted one of deep-compression, .*or a file"):
         load_recipe("nonesuch", "lenet-5")
     with pytest.raises(RecipeError, match="network vgg-16, wanted one of lenet-300-100, lenet-5; write a recipe"):
         load_recipe("deep-compression", "vgg-16")
@@ -109,7 +109,8 @@ def test_shipped_recipes_against_deep_compression_tables_2_and_3(
     assert by_layer(graph, recipe.share.bits) == bits
     assert by_layer(graph, recipe.prune.density).items() >= density.items()
     assert recipe.encode.format in ENCODINGS
-    assert recipe_names(network) == recipe_names() == ["deep-compression", "smallest"]
+    assert recipe_names(network) == recipe_names()
+    assert {"deep-compression", "int8", "lsq-4bit", "structured", "ternary", "two-four"} <= set(recipe_names())
 
 
 def test_settings_on_one_line_give_the_recipe_back() -> None:

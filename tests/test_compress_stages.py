@@ -22,6 +22,7 @@ from picojoule.models.compress.dataset import Data
 from picojoule.models.compress.quantize import ActivationRange, integer_activations
 from picojoule.models.compress.recipe import Recipe
 from picojoule.models.compress.run import compress
+from picojoule.models.compress.stage_settings import PruneStage
 from picojoule.models.data.mnist import Split
 from picojoule.models.errors import RecipeError
 from picojoule.models.graph import Graph
@@ -30,6 +31,7 @@ from picojoule.models.pico import read_pico
 from picojoule.models.run import measure_accuracy, predict
 from picojoule.models.train.evaluate import own_weights
 from picojoule.models.train.network import torch_forward
+from picojoule.models.train.schedule import masks_are_due, scheduled_density
 from picojoule.simulator.workload import make_workload
 
 STEPS = 5  # of an epoch: 160 images in batches of 32
@@ -66,6 +68,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "binary": {"quantize": {"method": "binary", "bits": {"conv1": 4, "ip2": 4, "*": 1}, "epochs": 3,
                             "granularity": "channel", **COMMON}, "encode": DENSE},
     "pruned-quantized": {"prune": PRUNE, "quantize": {"bits": {"*": 4}, "epochs": 1, **COMMON}},
+    "rounds": {"prune": {**PRUNE, "gradual_epochs": 3, "schedule_density": "rounds", "rounds": 2}, "share": SHARE},
+    "one-shot-global": {"prune": {**PRUNE, "schedule_density": "one-shot", "threshold": "global"}, "share": SHARE},
 }  # fmt: skip
 
 
@@ -230,6 +234,27 @@ def test_every_executor_rounds_activations_alike() -> None:
         assert logits == pytest.approx(wanted, abs=1e-4)
         assert np.abs(wanted - predict(graph, images)).max() > 1e-6
         assert {name for name, spec in found.tensors.items() if spec.bits == bits} == {"input", "ip1", "relu1"}
+
+
+def test_rounds_and_one_shot_cut_when_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 15 steps: two rounds cut at 0 and 8 (the first step past half), and at the end; one shot at 0 and the end."""
+    seen: list[tuple[int, float]] = []
+    stage = msgspec.convert({**RECIPES["rounds"]["prune"]}, PruneStage)
+    for step in range(20):
+        if masks_are_due(stage, step, 15):
+            seen.append((step, round(scheduled_density(stage, 0.25, step, 15), 6)))
+    assert seen == [(0, 0.5), (8, 0.25), (15, 0.25)]
+    shot = msgspec.structs.replace(stage, schedule_density="one-shot")
+    assert [step for step in range(20) if masks_are_due(shot, step, 15)] == [0, 15]
+    assert scheduled_density(shot, 0.25, 0, 15) == 0.25
+
+
+def test_a_global_threshold_keeps_one_density_of_all_layers_together() -> None:
+    made = compress(network(), recipe("one-shot-global"), data=DATA)
+    kept = {name: tensor.nonzeros / tensor.codes.size for name, tensor in made.coded.items()}
+    sizes = {name: tensor.codes.size for name, tensor in made.coded.items()}
+    assert sum(t.nonzeros for t in made.coded.values()) == pytest.approx(0.5 * sum(sizes.values()), abs=4)
+    assert max(kept.values()) - min(kept.values()) > 0.05
 
 
 def test_a_table_of_layers_is_checked_before_anything_is_trained() -> None:

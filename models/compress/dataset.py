@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.idx import is_idx_folder, load_idx_part
 from ..data.mnist import Split, load_split
 from ..errors import FileFormatError, InputError
 from ..graph import Graph
@@ -33,13 +34,15 @@ class Data:
 
 
 def load_data(source: str | os.PathLike[str]) -> Data:
-    """A data set by name ("mnist"), or an `.npz` file of your own.
+    """A data set by name ("mnist"), a folder of IDX files such as Fashion-MNIST's, or an `.npz` file of your own.
 
     The file holds `train_images` [n, channels, rows, columns], `train_labels` [n] (whole numbers from 0), the
     same for `test_`, and optionally for `validation_`; without it every twelfth training image validates.
     Images are floats, or bytes, which are divided by 255. Raises InputError or FileFormatError.
     """
     text = os.fspath(source)
+    if is_idx_folder(text):
+        return _held_out(load_idx_part(text, "train"), load_idx_part(text, "test"))
     if not text.endswith(".npz"):
         return Data(*(load_split(text, name) for name in ("train", "validation", "test")))
     arrays = _arrays(text)
@@ -47,6 +50,11 @@ def load_data(source: str | os.PathLike[str]) -> Data:
     train, test = _split(text, name, "train", arrays), _split(text, name, "test", arrays)
     if "validation_images" in arrays:
         return Data(train, _split(text, name, "validation", arrays), test)
+    return _held_out(train, test)
+
+
+def _held_out(train: Split, test: Split) -> Data:
+    """Every twelfth training image validates."""
     held = np.arange(len(train)) % VALIDATION_SHARE == VALIDATION_SHARE - 1
     return Data(_part(train, "train", ~held), _part(train, "validation", held), test)
 

@@ -25,6 +25,8 @@ __all__ = [
     "known_values",
     "magnitude_mask",
     "prune_graph",
+    "round_density",
+    "round_of",
     "weight_names",
 ]
 
@@ -83,6 +85,23 @@ def cubic_density(final: float, step: float, steps: float, *, initial: float = 1
     """
     left = 1 - min(max(step / steps, 0.0), 1.0) if steps > 0 else 0.0
     return final + (initial - final) * left**3
+
+
+def round_of(step: float, steps: float, rounds: int) -> int:
+    """Number, from 1, of the round that a step falls into when `steps` are divided into equal rounds."""
+    return min(rounds, int(step * rounds / steps) + 1) if steps > 0 else rounds
+
+
+def round_density(final: float, step: float, steps: float, rounds: int) -> float:
+    """Density after the cut that opens each of `rounds` rounds of pruning and retraining (Han et al. 2015, 3.4).
+
+    density = final^(k / rounds) in round k: every round takes the same share of what is left. One round is one-shot
+    pruning.
+
+    >>> [round_density(0.25, t, 4, 2) for t in range(5)], round_density(0.25, 0, 4, 1)
+    ([0.5, 0.5, 0.25, 0.25, 0.25], 0.25)
+    """
+    return final ** (round_of(step, steps, rounds) / rounds)
 
 
 def weight_names(graph: Graph) -> dict[str, str]:

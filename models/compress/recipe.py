@@ -99,12 +99,13 @@ def shipped_recipes() -> list[Recipe]:
 
 
 def recipe_names(network: str | None = None) -> list[str]:
-    """Names to give to `load_recipe`; with a network, those that are made for it.
+    """Names to give to `load_recipe`; with a network, those that are made for it or for any.
 
     >>> recipe_names("lenet-5")
-    ['deep-compression', 'smallest']
+    ['deep-compression', 'int8', 'lsq-4bit', 'smallest', 'structured', 'ternary', 'two-four']
     """
-    return sorted({recipe.name for recipe in shipped_recipes() if network in (None, recipe.network)})
+    fits = (recipe for recipe in shipped_recipes() if network is None or recipe.network in (network, ""))
+    return sorted({recipe.name for recipe in fits})
 
 
 def load_recipe(name_or_path: str | os.PathLike[str] = DEFAULT_RECIPE, network: str = "") -> Recipe:
@@ -168,13 +169,18 @@ def check_recipe(recipe: Recipe, graph: Graph) -> None:
         raise RecipeError(f"recipe {recipe.name}: low_rank", "both or neither", "energy by layer, or a budget")
     if isinstance(recipe.quantize, QuantizeStage):
         _check_quantize(recipe.name, recipe.quantize, {"share", "squeeze"}.intersection(recipe.stages))
+    if isinstance(recipe.prune, PruneStage) and recipe.prune.threshold == "global":
+        one = len(set(recipe.prune.density.values())) == 1 and recipe.prune.method == "magnitude"
+        if not one or recipe.expander is not msgspec.UNSET or recipe.sketch is not msgspec.UNSET:
+            raise RecipeError(f"recipe {recipe.name}: prune.threshold", "global",
+                              "one density, the method magnitude, no [expander], no [sketch]")  # fmt: skip
     check_constraints(recipe.name, graph, recipe.expander, recipe.sketch, recipe.stages)
 
 
 def _check_quantize(recipe: str, settings: QuantizeStage, others: set[str]) -> None:
     where = f"recipe {recipe}: quantize"
     if others:
-        raise RecipeError(where, f"[{min(others)}] as well", "one of the two", "both decide which values weights may take")
+        raise RecipeError(where, f"[{min(others)}] as well", "one of the two", "both decide what values weights take")
     by_channel = settings.granularity == "channel"
     if by_channel and (settings.scheme == "affine" or settings.method in ("lsq", "ttq")):
         which = settings.method if settings.scheme == "symmetric" else "affine"

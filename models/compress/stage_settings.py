@@ -11,6 +11,7 @@ __all__ = [
     "SketchedWeights", "StructuredStage", "TrainStage",
 ]  # fmt: skip
 
+DEFAULT_ROUNDS = 5
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Kept = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -61,17 +62,26 @@ class TrainStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=
 class PruneStage(Optimisation, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Pruning by `method`: magnitude, random, N:M such as "2:4", or blockRxC such as "block4x4".
 
-    Density falls from 1 to `density` over `gradual_epochs` (cubic), every `steps_between_masks` steps; then the rest is
-    trained for `retraining_epochs` under the last masks.
+    Density falls from 1 to `density` over `gradual_epochs`: every `steps_between_masks` steps (cubic), in `rounds`
+    (default 5) of pruning and retraining, or all at once; then the rest is trained for `retraining_epochs` under the
+    last masks. With a `global` threshold one magnitude decides for all layers, which then have one density together.
     """
 
     density: dict[str, Fraction]
     gradual_epochs: Epochs
     retraining_epochs: Epochs
     method: PruneMethodName = "magnitude"
-    schedule_density: Literal["cubic"] = "cubic"
+    schedule_density: Literal["cubic", "rounds", "one-shot"] = "cubic"
+    rounds: Positive | msgspec.UnsetType = msgspec.UNSET
+    threshold: Literal["layer", "global"] | msgspec.UnsetType = msgspec.UNSET
     steps_between_masks: Positive = 100
     weight_decay: Decay = 0.0
+
+    @property
+    def number_of_rounds(self) -> int:
+        if self.schedule_density == "one-shot":
+            return 1
+        return DEFAULT_ROUNDS if isinstance(self.rounds, msgspec.UnsetType) else self.rounds
 
     @property
     def epochs(self) -> int:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..compress.checkpoint import Checkpoint
 from ..compress.dataset import Data
 from ..compress.low_rank import low_rank
-from ..compress.masks import prune_mask
+from ..compress.masks import global_densities, prune_mask
 from ..compress.progress import Progress
-from ..compress.prune import by_layer, cubic_density, known_values, weight_names
+from ..compress.prune import by_layer, known_values, weight_names
 from ..compress.quantize import integer_activations
 from ..compress.recipe import Recipe
 from ..compress.stage_settings import LowRankStage, Optimisation, PruneStage, QuantizeStage, ShareStage, StructuredStage
@@ -51,6 +51,7 @@ from .quantizers import (
     quantized_weights,
     start_quantizing,
 )
+from .schedule import masks_are_due, scheduled_density
 from .squeeze import Squeeze
 from .state import (
     State,
@@ -300,7 +301,7 @@ def _follow_schedule(run: Run, step: int, per_epoch: int) -> None:
     """New masks where the gradual schedule asks for them: every so many steps, and at its end."""
     settings = run.settings("prune")
     ramp = settings.gradual_epochs * per_epoch
-    if step == ramp or (step < ramp and step % settings.steps_between_masks == 0):
+    if masks_are_due(settings, step, ramp):
         _update_masks(run, step, ramp)
 
 
@@ -308,10 +309,13 @@ def _update_masks(run: Run, step: int, steps: int) -> None:
     settings: PruneStage = run.settings("prune")
     kept = constrained_layers(run.graph, run.recipe)
     final = by_layer(run.graph, settings.density)
+    densities = {layer: scheduled_density(settings, density, step, steps) for layer, density in final.items()}
+    if settings.threshold == "global":
+        densities = dict(global_densities(run.known_graph(), next(iter(densities.values()))))
     for layer, name in weight_names(run.graph).items():
         if layer in kept:
             continue
-        density = cubic_density(final[layer], step, steps)
+        density = densities[layer]
         seed = _draw(run.seed, STAGES["prune"], zlib.crc32(layer.encode()))
         mask = prune_mask(run.state.values(name), density, settings.method, seed, f"tensor {name}")
         run.state.masks[name] = torch.from_numpy(mask.astype(np.float32))

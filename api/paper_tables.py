@@ -12,7 +12,7 @@ import numpy as np
 from . import __version__
 from .commands import print_json
 from .models.compress.prune import known_values, weight_names
-from .models.errors import GraphError, InputError
+from .models.errors import InputError
 from .models.graph import Graph
 from .models.literature import TABLES, PaperNetwork, contradictions, paper_network, synthetic_layer
 from .models.literature.compare import NEAR_PCT, Comparison, compare, comparison_record, tally
@@ -27,7 +27,7 @@ __all__ = ["print_table"]
 
 HEADERS = (
     "layer", "weights", "kept", "paper", "code bits", "paper", "H", "paper", "gap bits", "paper", "H", "paper",
-    "P+Q", "paper", "off", "P+Q+H", "paper", "off",
+    "P+Q", "paper", "off", "P+Q+H", "paper", "off", "off, printed bits",
 )  # fmt: skip
 CANDIDATES = {"alexnet": ("alexnet", "alexnet-torchvision")}
 
@@ -90,14 +90,15 @@ def _error_line(model: Model, network: PaperNetwork) -> str:
 def _print_rows(network: PaperNetwork, rows: Sequence[Comparison]) -> None:
     print(table(HEADERS, [_cells(row) for row in rows]))
     print("  kept and rates in percent of the dense fp32 weights; bits per stored entry, padding included; H: after "
-          "Huffman coding;\n  rates as the paper counts them, with a codebook of 2^bits fp32 entries")  # fmt: skip
+          "Huffman coding;\n  rates as the paper counts them, with a codebook of 2^bits fp32 entries; printed bits: "
+          "P+Q+H from our\n  stored entries and the printed bits after Huffman coding")  # fmt: skip
     spared = [(row.paper.layer, row.unused_entries, row.ours.weights) for row in rows[:-1] if row.unused_entries > 1]
     for layer, entries, weights in spared:
         if 100 * entries / weights > 1:
             print(f"  {layer}: {entries} codebook entries are not used and not in the stream: its size is "
                   f"{100 * entries / weights:.1f} points less than the rates say")  # fmt: skip
     for found in contradictions(network):
-        print(f"  PRINTED WRONG  {found.layer} {found.column} {found.printed}: {found.why}")
+        print(f"  CONTRADICTED  {found.layer} {found.column} {found.printed}: {found.why}")
 
 
 def _cells(row: Comparison) -> list[str]:
@@ -108,6 +109,7 @@ def _cells(row: Comparison) -> list[str]:
         f"{ours.index_bits:.2g}", paper.index_bits, f"{ours.index_bits_huffman:.1f}", paper.index_bits_huffman,
         f"{row.shared_pct:.2f}", paper.rate_shared_pct, f"{row.shared_off_pct:+.1f} %",
         f"{row.huffman_pct:.2f}", paper.rate_huffman_pct, f"{row.huffman_off_pct:+.1f} %",
+        "-" if paper.layer == "Total" else f"{row.printed_bits_off_pct:+.1f} %",
     ]  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def _with_file(network: PaperNetwork, path: str) -> Graph:
     for name in candidates:
         try:
             return load_model(name, weights=path).graph
-        except GraphError:
+        except InputError:
             if name == candidates[-1]:
                 raise
     raise InputError("--weights", path, f"weights of {' or '.join(candidates)}")

@@ -42,6 +42,18 @@ def report(page: Page, folder: str) -> None:
     page.screenshot(path=DOCS / "report.png", clip={"x": 0, "y": 0, "width": 1400, "height": 1700}, full_page=True)
 
 
+def figures(page: Page, folder: str) -> None:
+    """Deep Compression's Figures 5 to 8 from our own runs, without the tables below them."""
+    for number in (5, 6, 7, 8):
+        name = f"figure-{number}"
+        path = Path(folder) / f"{name}.html"
+        command = [sys.executable, "-m", "picojoule", "paper", name, "-o", str(path)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        page.goto(path.as_uri())
+        page.wait_for_timeout(WAIT_MS)
+        page.locator("figure").first.screenshot(path=DOCS / f"{name}.png")
+
+
 def main() -> None:
     browser_path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser_path is None:
@@ -58,6 +70,7 @@ def main() -> None:
             dashboard(page, address[0])
             trust(page, address[0])
             report(page, folder)
+            figures(page, folder)
             chromium.close()
             server.terminate()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, OutputError
+from ..files import write_atomic
 
 __all__ = ["COLUMNS", "KEY", "read_results", "run_rows", "shipped_results"]
 
@@ -61,11 +63,14 @@ def run_rows(
     """
     done = read_results(path, columns)
     keys = {_key(row) for row in done}
+    kept = io.StringIO(newline="")
+    writer = csv.DictWriter(kept, columns, restval="")
+    writer.writeheader()
+    writer.writerows(_plain(row) for row in done)
+    write_atomic(path, kept.getvalue())  # whole lines only, and never fewer than there were
     try:
-        with path.open("w", encoding="utf-8", newline="") as stream:
+        with path.open("a", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, columns, restval="")
-            writer.writeheader()
-            writer.writerows(_plain(row) for row in done)
             for row in rows(lambda wanted: _key(wanted) not in keys):
                 if _key(row) not in keys:
                     keys.add(_key(row))

@@ -84,7 +84,7 @@ def map_layers(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--bits", metavar="W[:A]", help="bits of weights and activations (default: the MAC's own)")
     sub.add_argument("--objective", choices=("energy", "latency", "edp", "pareto"), default="energy")
     sub.add_argument("--mapspace", metavar="NAME", help="one that the target names (default: its own choice)")
-    sub.add_argument("--mapping", metavar="FILE", help="cost the mapping in this TOML file instead of searching")
+    sub.add_argument("--mapping", metavar="FILE", help='instead of searching: TOML, mapping = ["dram: K6 C64", ...]')
     sub.add_argument("--budget", type=seconds, metavar="S", help="CPU seconds after which the best so far is given")
     network_options(sub)
     as_json(sub)

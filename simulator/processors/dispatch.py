@@ -12,10 +12,10 @@ from ..target import (
     Target,
 )
 from ..workload import Workload
+from .accelerator import accelerator_cost
 from .access_energy import access_energy_cost
 from .eie_chip import eie_cost
 from .ethos_u import ethos_u_cost
-from .mapped import mapped_cost
 from .processor import processor_cost
 
 __all__ = ["ENERGY_LEVELS", "RESIDENCIES", "cost"]
@@ -37,6 +37,6 @@ def cost(workload: Workload, target: Target, *, energy: str = "default", residen
     if isinstance(target, EthosUTarget):
         return ethos_u_cost(workload, target, energy=energy)
     if isinstance(target, AcceleratorTarget):
-        return mapped_cost(workload, target, energy=energy)
+        return accelerator_cost(workload, target, energy=energy)
     assert isinstance(target, ProcessorTarget)
     return processor_cost(workload, target, energy=energy, residency=residency)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ...models.errors import InputError
 from .bars import bar_rows
 from .eie_paper import eie_rows
+from .eyeriss_chip import eyeriss_rows
 from .processors import PROCESSORS, processor_rows
 from .rows import Validation
 
 __all__ = ["VALIDATED", "validate"]
 
-VALIDATED = ("eie", *PROCESSORS)
+VALIDATED = ("eie", "eyeriss", *PROCESSORS)
+OWN_ROWS = {"eie": eie_rows, "eyeriss": eyeriss_rows}
 
 
 def validate(target: str | None = None) -> Validation:
@@ -22,6 +24,5 @@ def validate(target: str | None = None) -> Validation:
         raise InputError("--target", target, f"a target with measurements: {', '.join(VALIDATED)}")
     chosen = (target,) if target else VALIDATED
     goals = () if target else tuple(bar_rows())
-    return Validation(
-        tuple(row for name in chosen for row in (eie_rows() if name == "eie" else processor_rows(name))), goals
-    )
+    rows = [row for name in chosen for row in (OWN_ROWS[name]() if name in OWN_ROWS else processor_rows(name))]
+    return Validation(tuple(rows), goals)

@@ -1,0 +1,333 @@
+"""Accelerators described by levels and arrays: each layer on its best mapping, zeros as the hardware uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models.errors import InputError
+from ...models.loops import LoopBounds
+from ..accelerator import OPERANDS, AcceleratorTarget
+from ..cost import Cost
+from ..mapper import Machine, MappingResult, best_mapping, evaluate_mapping, make_machine
+from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
+from ..workload import Workload
+from .accelerator_zeros import Shares, run_length_ratio, shares_of
+
+__all__ = ["FORMULAS", "LayerOnChip", "accelerator_cost", "map_layer"]
+
+Array = NDArray[np.float64]
+SOURCE = "loop analysis of the layer's best mapping (picojoule map)"
+MAPPED = ("conv", "gemm")
+OBJECTIVE = "edp"
+
+COMPUTE = Formula(
+    "accelerator.compute_time",
+    "steps of the mapping x share of MACs issued x imbalance / clock",
+    SOURCE,
+    "X1: one step a cycle on every PE; where zero weights are skipped, PEs wait for the slowest of the real mask",
+)
+MEMORY = Formula(
+    "accelerator.memory_time",
+    "(slowest resource less compute, fill and drain) / clock",
+    SOURCE,
+    "X2: resources overlap within a layer; layers run one after another",
+)
+ACCESS = Formula(
+    "accelerator.access_energy",
+    "reads x read energy + (updates + fills) x write energy, by level and operand",
+    SOURCE,
+    "X3: every layer runs its mapping of least energy x delay; zeros do not change the mapping",
+)
+MAC = Formula(
+    "accelerator.mac_energy",
+    "products performed x energy + products gated x gated energy",
+    SOURCE,
+    "X4: a gated product takes its cycle; a skipped one takes neither cycle nor energy",
+)
+NETWORK = Formula("accelerator.network_energy", "bits x PEs x energy per bit", SOURCE, "X3")
+LEAKAGE = Formula("accelerator.leakage", "leakage power x time", SOURCE, "X5: leakage runs while the layer runs")
+FORMULAS = (COMPUTE, MEMORY, ACCESS, MAC, NETWORK, LEAKAGE)
+
+
+@dataclass(frozen=True)
+class LayerOnChip:
+    """One layer's counts in bits and pJ: [level, operand]."""
+
+    result: MappingResult
+    machine: Machine
+    shares: Shares
+    read_bits: Array
+    write_bits: Array
+    access_pj: Array
+    compute_cycles: float
+    cycles: float
+    bound_by: str
+
+    @property
+    def off_chip_bits(self) -> float:
+        """Bits over the outermost level's edge, read and written."""
+        return float(self.read_bits[0].sum() + self.write_bits[0].sum())
+
+    @property
+    def mac_energy_pj(self) -> float:
+        """MACs performed and gated."""
+        machine, shares = self.machine, self.shares
+        return self.result.macs * float(shares.performed * machine.mac_pj + shares.gated * machine.gated_pj)
+
+    @property
+    def chip_energy_pj(self) -> float:
+        """Everything but the outermost level."""
+        moved = float(self.access_pj[1:].sum() + self.result.transfer_pj.sum())
+        return moved + self.mac_energy_pj + self.cycles * float(self.machine.leakage_pj_per_cycle)
+
+
+def map_layer(
+    target: AcceleratorTarget, bounds: LoopBounds, *, input_density: float = 1.0, output_density: float = 1.0
+) -> LayerOnChip:
+    """One dense-weight layer with activations of known density."""
+    shares = shares_of(target, None, bounds, input_density, make_machine(target).n_pe)
+    widths = float(target.mac.weight_bits), float(target.mac.input_bits)
+    return _layer(target, bounds, shares, (input_density, output_density), widths, "default", "layer")
+
+
+def _layer(
+    target: AcceleratorTarget,
+    bounds: LoopBounds,
+    shares: Shares,
+    densities: tuple[float, float],
+    widths: tuple[float, float],
+    energy: str,
+    where: str,
+) -> LayerOnChip:
+    """The mapping of least energy x delay for dense operands, charged with what its zeros leave.
+
+    `densities` of input and output shorten what is run-length coded at a level; `widths` are the bits of
+    weights and inputs.
+    """
+    weight, given = widths
+    bits = {"weight_bits": weight, "input_bits": given, "output_bits": min(given, float(target.mac.output_bits))}
+    found = best_mapping(bounds, target, OBJECTIVE, machine=make_machine(target, energy=energy, **bits), where=where)
+    machine = make_machine(target, issued=shares.performed + shares.gated, energy=energy, **bits)
+    result = evaluate_mapping(bounds, target, found.mapping, machine=machine, where=where)
+    ratio = _stored(target, densities)
+    words = result.word_bits * ratio
+    compute = float(result.resource_cycles[0]) * shares.stretch
+    return LayerOnChip(
+        result, machine, shares, result.reads * words, (result.updates + result.fills) * words,
+        result.access_pj * ratio,
+        compute, max(compute, float(result.resource_cycles.max())) + result.fill_drain_cycles,
+        "compute" if compute >= result.resource_cycles.max() else result.bound_by.split(" ")[0],
+    )  # fmt: skip
+
+
+def _stored(target: AcceleratorTarget, densities: tuple[float, float]) -> Array:
+    """Stored over dense bits, [level, operand]; activations that a feature codes by run length."""
+    ratio = np.ones((len(target.levels), len(OPERANDS)))
+    for feature in target.sparse:
+        if feature.operand == "input" and feature.format == "rlc":
+            for place, level in enumerate(target.levels):
+                if level.name in feature.levels:
+                    ratio[place, 1:] = [run_length_ratio(d, target.mac.input_bits) for d in densities]
+    return ratio
+
+
+def _outer_cycles(layer: LayerOnChip, read_bits: Array, write_bits: Array) -> dict[str, float]:
+    """Cycles of the outermost level's ports."""
+    m, read, write = layer.machine, read_bits[0].sum(), write_bits[0].sum()
+    limits = {"read": m.read_bandwidth[0], "write": m.write_bandwidth[0], "read+write": m.shared_bandwidth[0]}
+    moved = {"read": read, "write": write, "read+write": read + write}
+    return {kind: float(np.ceil(moved[kind] / limit)) for kind, limit in limits.items() if np.isfinite(limit)}
+
+
+def _kept(layer: LayerOnChip, operand: str) -> LayerOnChip:
+    """The layer with its input taken from, or its output left in, the first level on the chip."""
+    place = OPERANDS.index(operand)  # type: ignore[arg-type]
+    read, write, energy = layer.read_bits.copy(), layer.write_bits.copy(), layer.access_pj.copy()
+    for array in (read, write, energy):
+        array[0, place] = 0.0
+    outer = layer.result.levels[0]
+    cycles = {"compute": layer.compute_cycles}
+    for name, value in zip(layer.result.resources[1:], layer.result.resource_cycles[1:], strict=True):
+        cycles[name] = float(value)
+    cycles |= {f"{outer} {kind}": value for kind, value in _outer_cycles(layer, read, write).items()}
+    slowest = max(cycles, key=lambda name: cycles[name])
+    total = cycles[slowest] + layer.result.fill_drain_cycles
+    return replace(layer, read_bits=read, write_bits=write, access_pj=energy, cycles=total,
+                   bound_by=slowest.split(" ")[0])  # fmt: skip
+
+
+def _room(layer: LayerOnChip, operand: str) -> float:
+    """Bits of the first on-chip level that the layer's other tiles leave."""
+    tile = layer.result.tile[1] * layer.result.word_bits[1]
+    return float(layer.machine.capacity_bits[1] - tile.sum() + tile[OPERANDS.index(operand)])  # type: ignore[arg-type]
+
+
+def _chain(
+    workload: Workload, layers: list[LayerOnChip | None], target: AcceleratorTarget
+) -> tuple[list[LayerOnChip | None], float]:
+    """Activations that fit the first on-chip level stay there between neighbours; the off-chip bits saved."""
+    out, saved = list(layers), 0.0
+    keeps = target.levels[1].keeps if len(target.levels) > 1 else ()
+    if not {"input", "output"} <= set(keeps):
+        return out, saved
+    for place in range(len(out) - 1):
+        first, second = out[place], out[place + 1]
+        if first is None or second is None or workload.output_elements[place] != workload.input_elements[place + 1]:
+            continue
+        bits = float(workload.output_elements[place] * first.result.word_bits[0, 2])
+        spilled = first.read_bits[0, 2] > 0
+        if spilled or bits > min(_room(first, "output"), _room(second, "input")):
+            continue
+        saved += float(first.write_bits[0, 2] + second.read_bits[0, 1])
+        out[place], out[place + 1] = _kept(first, "output"), _kept(second, "input")
+    return out, saved
+
+
+def _widths(workload: Workload, target: AcceleratorTarget, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Bits of weights and inputs as computed: the MAC's, or the file's where narrower; codes of a codebook are not."""
+    plain = (workload.codebook_entries == 0) & (workload.weight_bits > 0)
+    weight = np.where(plain, np.minimum(workload.weight_bits, target.mac.weight_bits), target.mac.weight_bits)
+    given = np.minimum(workload.activation_bits, target.mac.input_bits)
+    return np.broadcast_to(weight, shape).astype(float), np.broadcast_to(given, shape).astype(float)
+
+
+def _run(
+    workload: Workload, target: AcceleratorTarget, energy: str
+) -> tuple[NDArray[np.object_], dict[int, str], float]:
+    """(layers by design, why a layer does not run, off-chip bits saved in the last design)."""
+    parts = (workload.structures, workload.input_density, workload.weight_bits, workload.activation_bits)
+    shape = np.broadcast_shapes(*(part.shape for part in parts), workload.codebook_entries.shape)
+    made, missing, saved = np.empty(shape, object), {}, 0.0
+    density = np.broadcast_to(workload.input_density, shape)
+    structures = np.broadcast_to(workload.structures, shape)
+    widths = _widths(workload, target, shape)
+    n_pe = make_machine(target).n_pe
+    mapped = [
+        i for i, (kind, b) in enumerate(zip(workload.kinds, workload.bounds, strict=True)) if b and kind in MAPPED
+    ]
+    for design in np.ndindex(shape[:-1]):
+        layers: list[LayerOnChip | None] = []
+        for place, (kind, bounds) in enumerate(zip(workload.kinds, workload.bounds, strict=True)):
+            if bounds is None or kind not in MAPPED:
+                missing[place] = "only convolutions and fully connected layers are mapped"
+            if place in missing:
+                layers.append(None)
+                continue
+            whole = replace(cast("LoopBounds", bounds), N=cast("LoopBounds", bounds).N * workload.repeats)
+            shares = shares_of(target, structures[(*design, place)], whole, float(density[(*design, place)]), n_pe)
+            given = float(density[(*design, place)])
+            left = next((float(density[(*design, i)]) for i in mapped if i > place), 1.0)
+            try:
+                where = f"layer {workload.names[place]}"
+                at = tuple(float(one[(*design, place)]) for one in widths)
+                layers.append(_layer(target, whole, shares, (given, left), at, energy, where))  # type: ignore[arg-type]
+            except InputError as error:
+                missing[place] = str(error)
+                layers.append(None)
+        layers, saved = _chain(workload, layers, target)
+        for place, layer in enumerate(layers):
+            made[(*design, place)] = layer
+    return made, missing, saved
+
+
+def _gather(layers: NDArray[np.object_], read: Any) -> Array:
+    return np.vectorize(lambda layer: float(read(layer)) if layer is not None else 0.0, otypes=[float])(layers)
+
+
+def _terms(target: AcceleratorTarget, layers: NDArray[np.object_], macs: Array, energy: str) -> tuple[Term, ...]:
+    clock = Quantity("clock", target.clock_hz.value, "Hz", target.clock_hz.source, target.clock_hz.status)
+    hertz, mac, extra = target.clock_hz.value, target.mac.energy_pj, target.extra_cycles_per_layer
+    compute, cycles = _gather(layers, lambda x: x.compute_cycles), _gather(layers, lambda x: x.cycles)
+    fixed = (cycles > 0) * (extra.value if extra else 0.0)
+    performed, gated = (macs * _gather(layers, lambda x, n=n: getattr(x.shares, n)) for n in ("performed", "gated"))
+    each, idle = (_gather(layers, lambda x, n=name: getattr(x.machine, n)) for name in ("mac_pj", "gated_pj"))
+    mac_pj = performed * each + gated * idle
+    products = (Quantity("performed", performed, "1"), Quantity("gated", gated, "1"),
+                Quantity("mac_energy", mac.at(energy), "pJ", mac.source, mac.status))  # fmt: skip
+    network = _gather(layers, lambda x: x.result.transfer_pj.sum())
+    leakage = (cycles + fixed) * _gather(layers, lambda x: x.machine.leakage_pj_per_cycle)
+    all_cycles = (Quantity("all", cycles, "cycles"), clock)
+    terms = [
+        Term(COMPUTE, "time", compute / hertz, (Quantity("compute", compute, "cycles"), clock)),
+        Term(MEMORY, "time", (cycles - compute + fixed) / hertz, all_cycles),
+        Term(MAC, "mac", mac_pj, products),
+        Term(NETWORK, "noc", network, (Quantity("network", network, "pJ"),)),
+        Term(LEAKAGE, "static", leakage, all_cycles),
+    ]
+    for place, level in enumerate(target.levels):
+        component = cast("Component", level.component if level.component in COMPONENTS else "sram")
+        for number, operand in enumerate(OPERANDS):
+            pj = _gather(layers, lambda x, i=place, o=number: x.access_pj[i, o])
+            if not pj.any():
+                continue
+            inputs = [Quantity(f"{level.name}_{operand}_{way}", _gather(layers, lambda x, i=place, o=number, w=way:
+                      getattr(x, f"{w}_bits")[i, o]), "bit") for way in ("read", "write")]  # fmt: skip
+            for way, constant in (("read", level.read_pj), ("write", level.write_pj)):
+                if constant is not None:
+                    unit = f"pJ per {level.width_bits} bit"
+                    name = f"{level.name}_{way}_energy"
+                    inputs.append(Quantity(name, constant.at(energy), unit, constant.source, constant.status))
+            terms.append(Term(ACCESS, component, pj, tuple(inputs)))
+    return tuple(terms)
+
+
+def _traffic(target: AcceleratorTarget, layers: NDArray[np.object_]) -> tuple[Traffic, ...]:
+    moves = []
+    for place, level in enumerate(target.levels):
+        for number, operand in enumerate(OPERANDS):
+            if operand in level.keeps:
+                read = _gather(layers, lambda x, i=place, o=number: x.read_bits[i, o])
+                write = _gather(layers, lambda x, i=place, o=number: x.write_bits[i, o])
+                moves.append(Traffic("dram" if level.component == "dram" else level.name, operand, read, write))
+    return tuple(moves)
+
+
+def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: str) -> Cost:
+    """Cost of convolutions and fully connected layers, each on its mapping of least energy x delay."""
+    layers, missing, saved = _run(workload, target, energy)
+    ran = np.array([place not in missing for place in range(len(workload))])
+    performed = workload.macs * _gather(layers, lambda x: x.shares.performed)
+    stored = np.where(ran, workload.weight_elements * target.mac.weight_bits + workload.bias_bits, 0.0)
+    stored = stored + np.zeros(performed.shape)
+    loaded = np.where(ran, workload.storage_bits + workload.codebook_and_bias_bits, 0.0) + np.zeros(performed.shape)
+    zero = np.zeros(performed.shape[:-1])
+    bound = np.vectorize(lambda x: x.bound_by if x is not None else "", otypes=["<U24"])(layers)
+    reasons = [Unmodelled(workload.names[i], workload.kinds[i], missing[i]) for i in sorted(missing)]
+    return Cost(
+        workload,
+        target,
+        _terms(target, layers, workload.macs, energy),
+        _traffic(target, layers),
+        executed=np.broadcast_to(np.where(ran & (workload.weight_elements > 0), "dense", ""), performed.shape),
+        bound_by=bound,
+        macs_performed=performed,
+        macs_gated=workload.macs * _gather(layers, lambda x: x.shares.gated),
+        stored_bits=stored,
+        load_bits=loaded,
+        overflow_bits=zero,
+        unmodelled=tuple(reasons),
+        assumptions=_assumptions(workload, target, saved),
+        load_time_s=zero,
+        load_energy_pj=zero,
+    )
+
+
+def _assumptions(workload: Workload, target: AcceleratorTarget, saved: float) -> tuple[str, ...]:
+    said = [f.assumption for f in (COMPUTE, MEMORY, ACCESS, MAC, LEAKAGE)]
+    features = [f for f in target.sparse if f.saves != "nothing"]
+    if features:
+        used = ", ".join(f"{f.operand} zeros: {f.saves}" for f in features)
+        basis = "real masks" if workload.basis == "exact" else "uniform random masks (statistical)"
+        said.append(f"X6: {used}; weight zeros from {basis}, input density {workload.activation_basis}")
+    elif (workload.weight_nonzeros < workload.weight_elements).any():
+        said.append("X6: zeros gain nothing here: the hardware multiplies them like any other value")
+    near = target.levels[min(1, len(target.levels) - 1)].name
+    said.append(
+        f"X7: activations that fit {near} stay there between layers, {saved / 8:,.0f} B off the chip saved; "
+        "weights are read in every batch"
+    )
+    return tuple(said)

@@ -1,0 +1,122 @@
+"""Accelerators in `estimate`: the Eyeriss chip, zeros that gain and zeros that do not, activations kept on the chip."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from picojoule import estimate
+from picojoule.models.build import GraphBuilder
+from picojoule.models.graph import Graph
+from picojoule.simulator.accelerator import AcceleratorTarget
+from picojoule.simulator.mapper import best_mapping
+from picojoule.simulator.processors.accelerator_zeros import run_length_ratio
+from picojoule.simulator.target import load_target, target_names
+from picojoule.simulator.validate import validate
+
+SHAPE = (16, 32, 3, 3)
+MAPPED = [name for name in target_names() if isinstance(load_target(name), AcceleratorTarget)]
+
+
+def network(weights: np.ndarray) -> Graph:
+    net = GraphBuilder("n", (1, weights.shape[1], 8, 8))
+    net.conv("a", weights.shape[0], weights.shape[2], pad=1)
+    graph = net.build()
+    [name] = [p for p in graph.parameters if p.endswith("weight")]
+    return graph.with_parameters({name: weights.astype(np.float32)})
+
+
+def weights(kind: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=SHAPE)
+    if kind == "2:4":
+        groups = np.abs(values).transpose(0, 2, 3, 1).reshape(-1, 4)
+        mask = np.ones_like(groups)
+        np.put_along_axis(mask, groups.argsort(-1)[:, :2], 0, -1)
+        values *= mask.reshape(16, 3, 3, 32).transpose(0, 3, 1, 2)
+    elif kind == "half":
+        values *= np.abs(values) > np.median(np.abs(values))
+    return values
+
+
+def test_eyeriss_alexnet_within_twenty_percent_of_the_chip() -> None:
+    """JSSC 2017, Table V: latency of all five layers, DRAM bytes of four, 278 mW; CONV1's DRAM bytes are 24 % high."""
+    rows = validate("eyeriss").rows
+    assert len(rows) == 11
+    over = {(row.metric, row.case): row.error for row in rows if row.error > 0.20}
+    assert set(over) == {("DRAM traffic", "CONV1")}
+    assert over["DRAM traffic", "CONV1"] < 0.25
+    assert not any(row.in_fit for row in rows)
+
+
+def test_two_of_four_runs_twice_as_fast_only_where_the_mask_has_the_pattern() -> None:
+    dense, half, pattern = (estimate(network(weights(k)), "tensor-core-2-4") for k in ("dense", "half", "2:4"))
+    assert pattern.totals["macs_performed"] == dense.totals["macs_performed"] / 2
+    assert half.totals["macs_performed"] == dense.totals["macs_performed"]
+    compute = [
+        next(t.value.sum() for t in c.terms if t.formula.id == "accelerator.compute_time") for c in (dense, pattern)
+    ]
+    assert compute[1] == pytest.approx(compute[0] / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("target", ["tpu-v1", "nvdla-full", "nvdla-small"])
+def test_a_sparse_network_gains_nothing_on_dense_hardware_and_it_says_so(target: str) -> None:
+    dense, half = (estimate(network(weights(kind)), target) for kind in ("dense", "half"))
+    assert half.totals["energy_pj"] == dense.totals["energy_pj"]
+    assert half.totals["latency_s"] == dense.totals["latency_s"]
+    assert any("zeros gain nothing here" in text for text in half.assumptions)
+
+
+def test_zero_inputs_are_gated_on_eyeriss() -> None:
+    """Half of the inputs zero: half of the products gated, at the energy of the file, in the same cycles."""
+    layer = "conv:N=1,K=16,C=32,H=8,W=8,R=3,S=3,pad=1"
+    whole, half = (estimate(layer, "eyeriss", act_density=density) for density in (1.0, 0.5))
+    macs = whole.totals["macs"]
+    assert (half.totals["macs_performed"], half.totals["macs_gated"]) == (macs / 2, macs / 2)
+    mac_pj = half.energy_by_component_pj()["mac"].sum()
+    assert mac_pj == pytest.approx(macs / 2 * 1.9 + macs / 2 * 0.19)
+    assert half.latency_s.sum() <= whole.latency_s.sum()
+    assert half.dram_bits.sum() < whole.dram_bits.sum()
+
+
+def test_run_length_ratio_by_hand() -> None:
+    """All zeros: one pair of 21 1/3 bits for 32 words of 16 bits."""
+    assert run_length_ratio(1e-9) == pytest.approx(64 / 3 / 32 / 16, rel=1e-3)
+    assert run_length_ratio(1.0) == 1.0
+
+
+def test_activations_between_layers_stay_in_the_buffer() -> None:
+    """Two layers on the TPU: the tensor between them, 16 x 8 x 8 bytes, is neither written to DRAM nor read back."""
+    net = GraphBuilder("two", (1, 8, 8, 8))
+    net.conv("a", 16, 3, pad=1)
+    net.conv("b", 8, 3, pad=1)
+    cost = estimate(net.build(), "tpu-v1")
+    moved = {move.operand: move for move in cost.traffic if move.level == "dram"}
+    assert moved["output"].write_bits[0] == 0
+    assert moved["input"].read_bits[1] == 0
+    assert moved["output"].write_bits[1] == 8 * 8 * 8 * 8
+    [said] = [text for text in cost.assumptions if text.startswith("X7")]
+    assert " B off the chip saved" in said
+    assert " 0 B off" not in said
+
+
+@pytest.mark.parametrize("target", MAPPED)
+def test_terms_sum_to_the_mapping(target: str) -> None:
+    """A single layer on dense operands: energy and cycles are those of the mapper's result."""
+    layer = "conv:N=1,K=16,C=32,H=8,W=8,R=3,S=3,pad=1"
+    hardware = load_target(target)
+    assert isinstance(hardware, AcceleratorTarget)
+    cost = estimate(layer, target)
+    bounds = cost.workload.bounds[0]
+    assert bounds is not None
+    found = best_mapping(bounds, hardware, "edp")
+    assert cost.totals["energy_pj"] == pytest.approx(found.energy_pj, rel=1e-9)
+    assert cost.totals["latency_s"] == pytest.approx(found.cycles / hardware.clock_hz.value, rel=1e-9)
+    assert sum(cost.bits_by_level()["dram"]) > 0
+
+
+def test_a_layer_that_is_not_mapped_is_unmodelled() -> None:
+    net = GraphBuilder("p", (1, 8, 8, 8))
+    net.conv("a", 8, 3, pad=1)
+    net.max_pool("pool", 2, 2)
+    assert [layer.layer for layer in estimate(net.build(), "tpu-v1").unmodelled] == ["pool"]

@@ -1,5 +1,8 @@
 """How fast mappings are costed, and the best one of a mapspace found and proven."""
 
+# pyright: reportMissingImports=false
+# (the editable install's hook is not visible to a type checker)
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -59,8 +59,8 @@ class InputError(PicojouleError):
         """
         if not where:
             return self
-        first, *rest = self._parts
-        return type(self)(f"{where}: {first}", *rest)
+        first, got, wanted, next_step = self._parts
+        return type(self)(f"{where}: {first}", got, wanted, next_step)
 
 
 class FileFormatError(InputError):

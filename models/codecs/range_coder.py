@@ -32,7 +32,8 @@ class Coder(Protocol):
     `bits` is what all of them cost so far by their probabilities: the sum of -log2 p.
     """
 
-    bits: float
+    @property
+    def bits(self) -> float: ...
 
     def code(self, bits: Bits, ones: Probabilities) -> Bits: ...
 

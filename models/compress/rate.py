@@ -144,7 +144,7 @@ def drop_dead_units(masks: dict[str, Floats], units: tuple[HiddenUnits, ...]) ->
     for _ in range(len(units)):
         for unit in units:
             made, read = masks[unit.made], _by_unit(masks[unit.read], len(masks[unit.made]))
-            live = (made.reshape(len(made), -1).any(axis=1) & read.any(axis=(0, 2))).astype(np.float32)
+            live = np.asarray(made.reshape(len(made), -1).any(axis=1) & read.any(axis=(0, 2)), np.float32)
             made *= live.reshape(-1, *(1,) * (made.ndim - 1))
             read *= live[None, :, None]
             if unit.bias in masks:

@@ -112,7 +112,7 @@ def _executed(workload: Workload) -> tuple[NDArray[np.str_], Array]:
     widths, elements = (np.broadcast_to(a, coded.shape) for a in (workload.weight_bits, workload.weight_elements))
     structures = np.broadcast_to(workload.structures, coded.shape)
     for place in map(tuple, np.argwhere(coded)):
-        bits[place] = storage_size(DECODED, structures[place], int(widths[place]), int(elements[place]))[0]
+        bits[place] = storage_size(DECODED, structures.item(place), int(widths[place]), int(elements[place]))[0]
     return np.where(coded, DECODED, workload.storage), bits
 
 

@@ -229,6 +229,11 @@ def _assumptions(workload: Workload, target: ProcessorTarget, run: Plan) -> tupl
             f"P5: {target.runtime} computes on {target.value_bits}-bit values here; narrower weights save "
             + ("file, load and memory bytes, not operations" if target.weight_only_bits else "file and load bytes only")
         )
+    if np.any(workload.activation_bits > run.value_bits):
+        said.append(
+            f"P9: the network runs in {target.runtime}'s own precision, {target.precision}, as if quantized by it; its "
+            "accuracy then is not known from this"
+        )
     idle = weighted & (workload.density < 1) & ~run.sparse
     if np.any(idle):
         gains = run.break_even[run.break_even > 0]

@@ -148,11 +148,13 @@ def _time_terms(target: ProcessorTarget, run: Plan, rates: Rates) -> tuple[Term,
         _from_table("efficiency", rates.table.efficiency[run.classes], "1"),
         _from_table("bandwidth_share", rates.table.bandwidth[run.classes], "1"),
     )
-    return (
+    terms = (
         Term(OVERHEAD, "time", run.overhead_s, (each,)),
         Term(BOUND, "time", np.maximum(run.compute_s, run.memory_s), roofs),
-        Term(UNFUSED, "time", run.unfused_s, (Quantity("passes", run.unfused_s, "s"),)),
     )
+    if target.fuses != "nothing":
+        return terms
+    return (*terms, Term(UNFUSED, "time", run.unfused_s, (Quantity("passes", run.unfused_s, "s"),)))
 
 
 def mac_energy_pj(target: ProcessorTarget, rates: Rates, value_bits: Array, energy: str) -> Array:

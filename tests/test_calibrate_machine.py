@@ -177,9 +177,11 @@ def test_an_interrupted_calibration_leaves_no_file(tmp_path):
     command = [sys.executable, "-m", "picojoule", "calibrate", "-o", "mine.toml"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
                           start_new_session=True) as child:  # fmt: skip
-        time.sleep(3)
+        assert child.stderr is not None
+        begun = child.stderr.read(len("\rcalibrate"))  # its progress bar: the first probe has been measured
         os.killpg(child.pid, signal.SIGINT)
         _, error = child.communicate(timeout=60)
+    assert begun == b"\rcalibrate"
     assert child.returncode == 130
     assert b"Traceback" not in error
     assert list(Path(tmp_path).iterdir()) == []

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ..models.errors import InputError
 
@@ -166,6 +165,8 @@ def expected_maximum(elements: int, nonzeros: int, tile: int, n_pe: int) -> floa
     >>> round(expected_maximum(10_000, 1_000, 100, 1), 6)
     10.0
     """
+    from scipy import stats  # slow to import, and needed here alone
+
     if not 0 <= nonzeros <= elements or not 1 <= tile <= elements:
         raise InputError("nonzeros, tile", f"{nonzeros}, {tile}", f"within the {elements} elements")
     x = np.arange(min(tile, nonzeros))
@@ -179,6 +180,8 @@ def tile_occupancy(elements: int, nonzeros: int, tile: int, capacity: int) -> tu
     >>> round(mean, 3), round(empty, 3), round(over, 3)
     (1.0, 0.214, 0.214)
     """
+    from scipy import stats  # slow to import, and needed here alone
+
     found = stats.hypergeom(elements, nonzeros, tile)
     return float(found.mean()), float(found.cdf(0)), float(found.sf(capacity))
 

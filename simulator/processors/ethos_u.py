@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from ...models.compress.share import kmeans_1d
 from ...models.loops import LoopBounds
@@ -70,6 +69,8 @@ def int8_weights(structure: WeightStructure, shared: int = 0, seed: int = MASK_S
     they stay as few), others one for each row. Unknown values are the tail of a normal distribution with a
     standard deviation of 30 codes that magnitude pruning leaves, by a fixed seed, clustered to `shared` values.
     """
+    from scipy import stats  # slow to import, and needed here alone
+
     shape = (structure.rows, structure.columns)
     if structure.values is None:
         density = structure.nonzeros / max(1, structure.elements)

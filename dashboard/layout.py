@@ -164,14 +164,18 @@ def trust_page() -> html.Div:
                     html.H2("Predicted over measured"),
                     dcc.Loading(_plot("trust-figure")),
                     html.P(
-                        "Each mark is one published measurement. CPU and GPU predictions are out of fold: the row's "
-                        "shape and its twins are left out of the fit.",
+                        "Each mark is one published measurement; of more than 60 in a row, 60 are drawn, evenly over "
+                        "their ranks. Predictions of processors are out of fold: datasheet leaves out the device, "
+                        "calibrated the row's shape and its twins, or its network.",
                         className="note",
                     ),
                 ],
                 className="card",
             ),
             html.Section([html.H2("In sum"), dcc.Loading(html.Div(id="trust-summary"))], className="card"),
-            html.Details([html.Summary("Row by row, with sources"), html.Div(id="trust-table")], className="card"),
+            html.Details(
+                [html.Summary("Row by row, the ten worst of each line above"), html.Div(id="trust-table")],
+                className="card",
+            ),
         ]
     )

@@ -22,7 +22,7 @@ from ..simulator.figures import (
     traffic_frame,
 )
 from ..simulator.figures.frames import keep
-from ..simulator.validate import Validation
+from ..simulator.validate import Validation, ValidationRow
 from .designs import Choice, cost_of, model_of
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
     "validation_rows",
     "validation_summary",
 ]
+
+WORST = 10  # rows of one line of the summary; picojoule validate prints all
 
 
 def _si(value: float | None, unit: str, scale: float = 1.0) -> str:
@@ -200,12 +202,16 @@ def validation_summary(found: Validation) -> html.Table:
 
 
 def validation_rows(found: Validation) -> html.Table:
-    """Every published figure beside its prediction."""
+    """Published figures beside their predictions: of each target, metric and mode the worst."""
+    groups: dict[tuple[str, str, str], list[ValidationRow]] = {}
+    for row in found.rows:
+        groups.setdefault((row.target, row.metric, row.mode), []).append(row)
+    shown = [row for group in groups.values() for row in sorted(group, key=lambda row: -row.error)[:WORST]]
     rows = [
         [
             row.target, row.metric, row.case, _si(row.measured, row.unit), _si(row.predicted, row.unit),
             f"{row.error:.1%}", row.source,
         ]
-        for row in found.rows
+        for row in shown
     ]  # fmt: skip
     return table(("target", "metric", "case", "measured", "predicted", "error", "source"), rows, (1, 2, 6))

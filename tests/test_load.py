@@ -17,7 +17,9 @@ from picojoule.models.ops import loop_bounds
 from picojoule.models.pico import write_pico
 from picojoule.models.zoo import network_names
 
-VARIANTS = ["lenet-300-100@deep-compression", "lenet-300-100@smallest", "lenet-5@deep-compression"]
+VARIANTS = [
+    "lenet-300-100@deep-compression", "lenet-300-100@smallest", "lenet-5@deep-compression", "lenet-5@smallest",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

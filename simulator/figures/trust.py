@@ -13,15 +13,18 @@ __all__ = ["validation_figure"]
 
 TICKS = (0.25, 0.5, 0.7, 0.85, 1.0, 1.15, 1.5, 2.0, 4.0)
 ROW_PX = 46
+MARKS = 60  # of one row of the figure: more would hide each other and keep a browser busy
 
 
 def validation_figure(rows: pd.DataFrame) -> go.Figure:
     """Predicted over measured by target and metric, on a logarithmic axis; the band is 15 % to either side.
 
-    `rows`: target, metric, case, measured, predicted, unit, error (the frame of `validate`).
+    `rows`: target, metric, case, measured, predicted, unit, error (the frame of `validate`). Of more than 60 marks of
+    one target and metric 60 are drawn, evenly over their ranks, the outermost among them.
     """
     if not len(rows):
         return empty_figure("No measurements to compare with")
+    rows = _thinned(rows)
     labels = [plain(f"{target}: {metric}") for target, metric in zip(rows["target"], rows["metric"], strict=True)]
     order = list(dict.fromkeys(labels))
     ratio = numbers(rows, "predicted") / numbers(rows, "measured")
@@ -50,3 +53,13 @@ def validation_figure(rows: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], ticksuffix="  ")
     return figure
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """At most MARKS rows of each target and metric, evenly spaced in the order of predicted / measured."""
+    ratio = (rows["predicted"] / rows["measured"]).rename("ratio")
+    kept: list[int] = []
+    for _, group in ratio.groupby([rows["target"], rows["metric"]], sort=False):
+        ranked = group.sort_values(kind="stable").index
+        kept += list(ranked[np.unique(np.linspace(0, len(ranked) - 1, min(MARKS, len(ranked))).round().astype(int))])
+    return rows.loc[rows.index.isin(kept)]

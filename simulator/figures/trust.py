@@ -57,7 +57,7 @@ def validation_figure(rows: pd.DataFrame) -> go.Figure:
 
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     """At most MARKS rows of each target and metric, evenly spaced in the order of predicted / measured."""
-    ratio = (rows["predicted"] / rows["measured"]).rename("ratio")
+    ratio = rows["predicted"] / rows["measured"]
     kept: list[int] = []
     for _, group in ratio.groupby([rows["target"], rows["metric"]], sort=False):
         ranked = group.sort_values(kind="stable").index

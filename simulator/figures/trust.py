@@ -57,9 +57,9 @@ def validation_figure(rows: pd.DataFrame) -> go.Figure:
 
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     """At most MARKS rows of each target and metric, evenly spaced in the order of predicted / measured."""
-    ratio = rows["predicted"] / rows["measured"]
-    kept: list[int] = []
-    for _, group in ratio.groupby([rows["target"], rows["metric"]], sort=False):
-        ranked = group.sort_values(kind="stable").index
-        kept += list(ranked[np.unique(np.linspace(0, len(ranked) - 1, min(MARKS, len(ranked))).round().astype(int))])
-    return rows.loc[rows.index.isin(kept)]
+    ratio = numbers(rows, "predicted") / numbers(rows, "measured")
+    kept = np.zeros(len(rows), bool)
+    for places in rows.groupby(["target", "metric"], sort=False).indices.values():
+        ranked = places[np.argsort(ratio[places], kind="stable")]
+        kept[ranked[np.linspace(0, len(ranked) - 1, min(MARKS, len(ranked))).round().astype(int)]] = True
+    return rows.loc[kept]

@@ -105,7 +105,7 @@ class TorchDevice:
 def _nvml() -> tuple[Any, Any]:
     """(handle, module) of the GPU that torch calls 0; (None, None) without NVML."""
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None, None
     try:

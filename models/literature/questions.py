@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..compress.constraints import count_sketch
 from ..compress.prune import magnitude_mask, weight_names
 from ..compress.structured import shrink
 from ..graph import Graph, Node
@@ -19,7 +21,7 @@ from .bounds import best_k_error, kept_for_error, low_rank, patch_energy, smalle
 from .experiments import PRUNE_EPOCHS, pruned_values
 from .lab import DENSE_EPOCHS, Lab, Values, pruned_bytes
 
-__all__ = ["BUDGETS", "EPSILONS", "equal_bytes", "hashed", "output_error", "rethinking"]
+__all__ = ["BUDGETS", "EPSILONS", "equal_bytes", "hashed", "output_error", "rethinking", "signed_hashed"]
 
 Row = dict[str, Any]
 Todo = Callable[[Row], bool]
@@ -70,16 +72,33 @@ def rethinking(lab: Lab, todo: Todo) -> Iterator[Row]:
 # --- sketches and expander masks against magnitude pruning -------------------------------------------------
 
 
-def hashed(shape: tuple[int, ...], buckets: int, seed: int) -> CodedTensor:
-    """A layer whose weights are drawn at random from `buckets` trained values (Chen et al., HashedNets, ICML 2015).
+def hashed(shape: tuple[int, ...], buckets: int, seed: int, _: str = "") -> CodedTensor:
+    """A layer whose weights are drawn at random from `buckets` trained values, without signs.
 
     The places come from the seed, so that only the values are stored. Starting values: uniform, variance 1 / fan in.
     """
     random = np.random.default_rng([seed, *shape])
     codes = random.integers(1, buckets + 1, shape).astype(np.uint16)
-    bound = math.sqrt(3 / math.prod(shape[1:]))
-    book = np.concatenate(([0.0], random.uniform(-bound, bound, buckets))).astype(np.float32)
+    book = np.concatenate(([0.0], _uniform(random, shape, buckets))).astype(np.float32)
     return CodedTensor(codes, book, 16, "dense")
+
+
+def signed_hashed(shape: tuple[int, ...], buckets: int, seed: int, layer: str) -> CodedTensor:
+    """The same with a sign by weight, which keeps sums over a bucket unbiased (Chen et al., HashedNets, ICML 2015).
+
+    Places and signs are those of the format `hashed@SEED`, a CountSketch (Charikar, Chen and Farach-Colton, 2002).
+    """
+    half = _uniform(np.random.default_rng([seed, *shape]), shape, buckets)
+    sketch = count_sketch(np.zeros(shape, np.float32), buckets, layer_seed(seed, layer), f"layer {layer}")
+    return replace(sketch, codebook=np.concatenate((np.zeros(1, np.float32), half, -half)))
+
+
+def _uniform(random: np.random.Generator, shape: tuple[int, ...], count: int) -> np.ndarray:
+    bound = math.sqrt(3 / math.prod(shape[1:]))
+    return random.uniform(-bound, bound, count).astype(np.float32)
+
+
+HASHED = {"hashed weights": hashed, "signed hashed weights": signed_hashed}
 
 
 def equal_bytes(lab: Lab, todo: Todo) -> Iterator[Row]:
@@ -108,14 +127,15 @@ def equal_bytes(lab: Lab, todo: Todo) -> Iterator[Row]:
             fitted = lab.fit(lab.graph, epochs, "prune", draw=2, masks=masks)
             size = 4 * sum(int(mask.sum()) for mask in masks.values())
             yield _equal_row(lab, "expander mask", point, size, dense_bytes, epochs, fitted.values)
-        if todo(_key(lab, "hashed weights", point)):
-            coded = {}
-            for layer, name in names.items():
-                shape = lab.graph.parameters[name].shape
-                coded[name] = hashed(shape, max(1, round(density[layer] * math.prod(shape))), lab.seed)
-            fitted = lab.fit(lab.graph, epochs, "prune", draw=3, coded=coded)
-            size = 4 * sum(len(tensor.codebook) - 1 for tensor in coded.values())
-            yield _equal_row(lab, "hashed weights", point, size, dense_bytes, epochs, fitted.values)
+        for draw, (method, make) in enumerate(HASHED.items(), 3):
+            if todo(_key(lab, method, point)):
+                coded = {}
+                for layer, name in names.items():
+                    shape = lab.graph.parameters[name].shape
+                    coded[name] = make(shape, max(1, round(density[layer] * math.prod(shape))), lab.seed, layer)
+                fitted = lab.fit(lab.graph, epochs, "prune", draw=draw, coded=coded)
+                size = sum(tensor.codebook_bits for tensor in coded.values()) // 8
+                yield _equal_row(lab, method, point, size, dense_bytes, epochs, fitted.values)
 
 
 def _last_denser(lab: Lab, density: float) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -24,13 +24,14 @@ from ..errors import InputError
 from ..graph import Graph
 from ..model import CodedTensor
 from .network import Dropout, torch_forward
-from .optimise import Batches, centroid_gradient, learning_rate_factor, make_optimizer
+from .optimise import Batches, centroid_gradient, learning_rate_factor, make_optimizer, mirrored_gradient
 from .state import State, fixed_arithmetic, image_layout, initial_values, make_state
 
 __all__ = ["Fitted", "Pruning", "fit"]
 
 Array = NDArray[np.float32]
 STEPS_BETWEEN_MASKS = 100
+MOVED = ("float32", "float16", "mirrored")  # codebooks whose values move one by one; those of a grid have one step
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,30 @@ def fit(
     """Train from the graph's own values, or from random ones where it has none.
 
     `masks` (by parameter name, True stays) hold pruned weights at 0; `pruning` makes them on the way instead. With
-    `coded` the weights of those tensors are their codebook's entries, and only those entries and the biases move.
+    `coded` the weights of those tensors are their codebook's entries, and only those entries and the biases move; a
+    mirrored codebook stays one, and one of float16 is rounded at the end.
     `draw` tells stretches of one seed apart: batches and dropout depend on (seed, draw, epoch) alone.
-    Raises InputError where the weights stop being finite.
+    Raises InputError where the weights stop being finite, and for a codebook that is a grid.
     """
     with fixed_arithmetic():
         state = make_state(graph, initial_values(graph, seed))
         state.masks = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in (masks or {}).items()}
         for name, tensor in (coded or {}).items():
-            state.codes[name] = torch.from_numpy(tensor.codes.astype(np.int64))
-            state.codebooks[name] = torch.from_numpy(np.array(tensor.codebook))
+            if tensor.codebook_dtype not in MOVED:
+                got = f"a codebook of kind {tensor.codebook_dtype}"
+                raise InputError(f"tensor {name}", got, ", ".join(MOVED), "train a grid with [quantize]")
+            state.set_codes(name, tensor)
         state.apply_masks()
         state.rebuild_shared()
         _epochs(graph, train, settings, epochs, state, (seed, draw), pruning, progress)
+        for name, kind in state.kinds.items():
+            if kind == "float16":
+                state.codebooks[name] = state.codebooks[name].half().float()
+        state.rebuild_shared()
         values = {name: state.values(name) for name in state.weights}
         _check_finite(values)
         found = {
-            name: CodedTensor(tensor.codes, state.codebooks[name].numpy().copy(), tensor.code_bits, tensor.encoding)
+            name: replace(tensor, codebook=state.codebooks[name].numpy().copy())
             for name, tensor in (coded or {}).items()
         }
         return Fitted(values, found)
@@ -112,7 +120,8 @@ def _update(state: State, optimizer: torch.optim.Optimizer) -> None:
     for name, codebook in state.codebooks.items():
         gradient = state.weights[name].grad
         if gradient is not None:
-            codebook.grad = centroid_gradient(gradient, state.codes[name], len(codebook))
+            total = centroid_gradient(gradient, state.codes[name], len(codebook))
+            codebook.grad = mirrored_gradient(total) if state.kinds.get(name) == "mirrored" else total
     optimizer.step()
     state.apply_masks()
     state.rebuild_shared()

@@ -139,7 +139,7 @@ def validate(sub: argparse.ArgumentParser) -> None:
 def targets(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("action", nargs="?", choices=("new",), help="new: write a commented template to FILE")
     sub.add_argument("file", nargs="?", metavar="FILE.toml")
-    sub.add_argument("--kind", choices=("device", "accelerator"), default="device", help="of the template")
+    sub.add_argument("--kind", choices=("device", "accelerator", "systolic"), default="device", help="of the template")
     as_json(sub)
 
 

@@ -28,7 +28,8 @@ Layers = list[tuple[str, str, LoopBounds]]
 def map(arguments: argparse.Namespace) -> None:  # noqa: A001 - the command's name
     target = load_target(arguments.target)
     if not isinstance(target, AcceleratorTarget):
-        raise InputError("--target", target.name, "an accelerator with memory levels", "see: picojoule targets")
+        raise InputError("--target", target.name, "an accelerator with memory levels, whose mapping is free",
+                         "for the cost on this one: picojoule estimate")  # fmt: skip
     layers, unmapped = _layers(arguments)
     results = _map_layers(arguments, target, layers)
     if arguments.json:

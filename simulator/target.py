@@ -1,11 +1,13 @@
 """A piece of hardware, as a TOML file describes it. Every number carries a source and a status.
 
-Four kinds of cost model read a target, named by its `model` key:
+Six kinds of cost model read a target, named by its `model` key:
 
 - `processor` (CPU, GPU, phone, microcontroller): a data sheet, class tables, corrections where it was measured;
 - `eie`: the sparse accelerator of Han et al., ISCA 2016, from its component powers;
 - `access-energy`: energy per operation and per access, no clock (Horowitz, ISSCC 2014);
-- `accelerator`: memory levels, PE arrays and mapspaces, which simulator/mapper maps layers on (accelerator.py).
+- `accelerator`: memory levels, PE arrays and mapspaces, which simulator/mapper maps layers on (accelerator.py);
+- `ethos-u`: Arm's microNPUs (target_ethos_u.py);
+- `systolic`: a plain R x C array with one dataflow (target_systolic.py).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from .target_base import Constant, Count, Interval, Name, Struct, TargetBase
 from .target_ethos_u import EthosUTarget
 from .target_processor import ProcessorTarget
 from .target_rules import check_rules
+from .target_systolic import SystolicTarget
 
 __all__ = [
     "DEFAULT_TARGETS",
@@ -38,6 +41,7 @@ __all__ = [
     "MacEnergy",
     "Memory",
     "ProcessorTarget",
+    "SystolicTarget",
     "Target",
     "load_target",
     "parse_target",
@@ -47,7 +51,8 @@ __all__ = [
 ]
 
 TARGET_LIMIT_BYTES = 1 << 20
-TEMPLATES = {"device": "template.txt", "accelerator": "template-accelerator.txt"}
+TEMPLATES = {"device": "template.txt", "accelerator": "template-accelerator.txt",
+             "systolic": "template-systolic.txt"}  # fmt: skip
 DEFAULT_TARGETS = ("core-i7-5930k", "eie", "generic-45nm", "titan-x")  # of explore, report and demo
 
 
@@ -103,7 +108,7 @@ class AccessEnergyTarget(TargetBase, frozen=True, kw_only=True, tag_field="model
     memories: tuple[Memory, ...]
 
 
-Target = ProcessorTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget | EthosUTarget
+Target = ProcessorTarget | EieTarget | AccessEnergyTarget | AcceleratorTarget | EthosUTarget | SystolicTarget
 
 
 def _at(document: object, path: str) -> object:
@@ -190,7 +195,7 @@ def target_name_for(path: str) -> str:
 
 
 def target_template(path: str, kind: str = "device") -> str:
-    """The text of a commented target file, named after the file it is for; `kind` is device or accelerator."""
+    """The text of a commented target file, named after the file it is for; `kind` is one of TEMPLATES."""
     text = resources.files(targets).joinpath(TEMPLATES[kind]).read_text("utf-8")
     return text.replace("@NAME@", target_name_for(path)).replace("@FILE@", path)
 

@@ -11,6 +11,7 @@ from ..models.errors import InputError, TargetError
 from .accelerator_rules import broken_accelerator_rules
 from .formats import parse_format
 from .target_ethos_u import ethos_u_rules
+from .target_systolic import systolic_rules
 
 __all__ = ["broken_rules", "check_rules"]
 
@@ -117,6 +118,7 @@ def broken_rules(target: Any) -> Iterator[Broken]:
     models = {
         "ProcessorTarget": _processor, "EieTarget": _eie, "AccessEnergyTarget": _access_energy,
         "AcceleratorTarget": broken_accelerator_rules, "EthosUTarget": ethos_u_rules,
+        "SystolicTarget": systolic_rules,
     }  # fmt: skip
     yield from models[type(target).__name__](target)
 

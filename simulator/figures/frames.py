@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ..target import EieTarget, EthosUTarget, ProcessorTarget
+from ..target import AcceleratorTarget, EieTarget, EthosUTarget, ProcessorTarget, SystolicTarget
 from ..terms import COMPONENTS
 
 if TYPE_CHECKING:
@@ -129,4 +130,11 @@ def roofs_frame(cost: Cost) -> pd.DataFrame:
         rates = [m.bandwidth_bits_per_s.value / 8 for m in target.memories]
         peak = target.peak_macs_per_s * (2 if target.sparse_2_of_4 else 1)
         return pd.DataFrame([[f"{target.name}: peak and fastest memory", peak, max(rates)]], columns=columns)
+    if isinstance(target, SystolicTarget):
+        peak = target.rows * target.columns * target.clock_hz.value
+        return pd.DataFrame([[f"{target.rows} x {target.columns} MACs a cycle", peak, np.inf]], columns=columns)
+    if isinstance(target, AcceleratorTarget):
+        pes = prod(array.x * array.y for array in target.arrays)
+        rows = [[f"{pes} PEs", pes * target.mac.macs_per_cycle * target.clock_hz.value, np.inf]]
+        return pd.DataFrame(rows, columns=columns)
     return pd.DataFrame(columns=columns)

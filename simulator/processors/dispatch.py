@@ -9,6 +9,7 @@ from ..target import (
     EieTarget,
     EthosUTarget,
     ProcessorTarget,
+    SystolicTarget,
     Target,
 )
 from ..workload import Workload
@@ -17,6 +18,7 @@ from .access_energy import access_energy_cost
 from .eie_chip import eie_cost
 from .ethos_u import ethos_u_cost
 from .processor import processor_cost
+from .systolic_array import systolic_cost
 
 __all__ = ["ENERGY_LEVELS", "RESIDENCIES", "cost"]
 
@@ -38,5 +40,7 @@ def cost(workload: Workload, target: Target, *, energy: str = "default", residen
         return ethos_u_cost(workload, target, energy=energy)
     if isinstance(target, AcceleratorTarget):
         return accelerator_cost(workload, target, energy=energy)
+    if isinstance(target, SystolicTarget):
+        return systolic_cost(workload, target, energy=energy)
     assert isinstance(target, ProcessorTarget)
     return processor_cost(workload, target, energy=energy, residency=residency)

@@ -17,7 +17,7 @@ from .models.graph import Graph
 from .models.literature import TABLES, PaperNetwork, contradictions, paper_network, synthetic_layer
 from .models.literature.compare import NEAR_PCT, Comparison, compare, comparison_record, tally
 from .models.literature.synthetic import FAMILY
-from .models.literature.tables import figures_of_model, figures_of_weights
+from .models.literature.tables import LayerFigures, figures_of_model, figures_of_weights, layer_figures
 from .models.load import load_model
 from .models.model import Model
 from .models.zoo import build_network
@@ -27,8 +27,9 @@ __all__ = ["print_table"]
 
 HEADERS = (
     "layer", "weights", "kept", "paper", "code bits", "paper", "H", "paper", "gap bits", "paper", "H", "paper",
-    "P+Q", "paper", "off", "P+Q+H", "paper", "off", "off, printed bits",
+    "P+Q", "paper", "off", "P+Q+H", "paper", "off",
 )  # fmt: skip
+MATCHED_HEADERS = ("matched: P+Q", "P+Q+H")
 CANDIDATES = {"alexnet": ("alexnet", "alexnet-torchvision")}
 
 
@@ -88,10 +89,13 @@ def _error_line(model: Model, network: PaperNetwork) -> str:
 
 
 def _print_rows(network: PaperNetwork, rows: Sequence[Comparison]) -> None:
-    print(table(HEADERS, [_cells(row) for row in rows]))
+    matched = any(row.matched is not None for row in rows)
+    print(table((*HEADERS, *MATCHED_HEADERS) if matched else HEADERS, [_cells(row, matched) for row in rows]))
     print("  kept and rates in percent of the dense fp32 weights; bits per stored entry, padding included; H: after "
-          "Huffman coding;\n  rates as the paper counts them, with a codebook of 2^bits fp32 entries; printed bits: "
-          "P+Q+H from our\n  stored entries and the printed bits after Huffman coding")  # fmt: skip
+          "Huffman coding;\n  rates as the paper counts them, with a codebook of 2^bits fp32 entries")  # fmt: skip
+    if matched:
+        print("  matched: real streams of a second tensor, made to the row: density within its printed rounding, codes "
+              "and zeros\n  spread so that both cost the printed bits after Huffman coding")  # fmt: skip
     spared = [(row.paper.layer, row.unused_entries, row.ours.weights) for row in rows[:-1] if row.unused_entries > 1]
     for layer, entries, weights in spared:
         if 100 * entries / weights > 1:
@@ -101,15 +105,16 @@ def _print_rows(network: PaperNetwork, rows: Sequence[Comparison]) -> None:
         print(f"  CONTRADICTED  {found.layer} {found.column} {found.printed}: {found.why}")
 
 
-def _cells(row: Comparison) -> list[str]:
+def _cells(row: Comparison, matched: bool) -> list[str]:
     ours, paper = row.ours, row.paper
+    off = [row.matched_shared_off_pct, row.matched_huffman_off_pct] if matched else []
     return [
         paper.layer, count(ours.weights), f"{ours.density_pct:.1f}", paper.density_pct,
         f"{ours.code_bits:.2g}", paper.weight_bits, f"{ours.code_bits_huffman:.1f}", paper.weight_bits_huffman,
         f"{ours.index_bits:.2g}", paper.index_bits, f"{ours.index_bits_huffman:.1f}", paper.index_bits_huffman,
         f"{row.shared_pct:.2f}", paper.rate_shared_pct, f"{row.shared_off_pct:+.1f} %",
         f"{row.huffman_pct:.2f}", paper.rate_huffman_pct, f"{row.huffman_off_pct:+.1f} %",
-        "-" if paper.layer == "Total" else f"{row.printed_bits_off_pct:+.1f} %",
+        *("-" if value is None else f"{value:+.1f} %" for value in off),
     ]  # fmt: skip
 
 
@@ -150,7 +155,8 @@ def _computed(network: PaperNetwork, arguments: argparse.Namespace) -> dict[str,
         bar(arguments.row, len(done), len(network.layers))
 
     try:
-        rows = compare(network, list(figures_of_weights(network, read, tell)))
+        matched = [] if arguments.weights else _matched(network, arguments.seed)
+        rows = compare(network, list(figures_of_weights(network, read, tell)), matched)
     finally:
         bar.close()
         sys.stderr.flush()
@@ -161,12 +167,22 @@ def _computed(network: PaperNetwork, arguments: argparse.Namespace) -> dict[str,
     return _document(arguments.row, network, rows, basis=basis, tally=tally(rows), error_pct=None)
 
 
+def _matched(network: PaperNetwork, seed: int) -> list[LayerFigures]:
+    from .models.literature.matched import matched_layer
+    graph = build_network(network.name)
+    names = weight_names(graph)
+    tensors = ((row, matched_layer(row, graph.parameters[names[row.layer]].shape, seed)) for row in network.layers)
+    return [layer_figures(row.layer, tensor, int(row.index_bits)) for row, tensor in tensors]
+
+
 def _print_tally(rows: Sequence[Comparison]) -> None:
     found = tally(rows)
     layers = found["layers"]
     print(f"  within {NEAR_PCT:g} % of the printed rate: P+Q {found['shared_within_5_pct']} of {layers} layers, P+Q+H "
-          f"{found['huffman_within_5_pct']}, P+Q+H with the printed Huffman bits on our entries "
-          f"{found['huffman_at_printed_bits_within_5_pct']}")  # fmt: skip
+          f"{found['huffman_within_5_pct']}")  # fmt: skip
+    if "matched_shared_within_5_pct" in found:
+        print(f"  matched to the printed bits: P+Q {found['matched_shared_within_5_pct']} of {layers} layers, P+Q+H "
+              f"{found['matched_huffman_within_5_pct']}")  # fmt: skip
     for row in rows[:-1]:
         for reason in row.reasons():
             print(f"  {row.paper.layer}: {reason}")

@@ -35,12 +35,14 @@ class Comparison:
     """One layer of the paper and ours.
 
     The paper's codebook has 2^bits entries whether used or not. `shared_pct` and `huffman_pct` are our streams with
-    the unused ones added, so that the two count alike; the streams themselves are in `ours`.
+    the unused ones added, so that the two count alike; the streams themselves are in `ours`. `matched` are the streams
+    of a tensor made to the row's printed statistics (`matched.matched_layer`), where there is one.
     """
 
     paper: PaperLayer
     ours: LayerFigures
     unused_entries: int
+    matched: LayerFigures | None = None
 
     @property
     def _unused_pct(self) -> float:
@@ -72,6 +74,21 @@ class Comparison:
     def printed_bits_off_pct(self) -> float:
         return 100 * (self.printed_bits_pct / float(self.paper.rate_huffman_pct) - 1)
 
+    @property
+    def matched_shared_off_pct(self) -> float | None:
+        return self._matched_off_pct("rate_shared_pct")
+
+    @property
+    def matched_huffman_off_pct(self) -> float | None:
+        return self._matched_off_pct("rate_huffman_pct")
+
+    def _matched_off_pct(self, rate: str) -> float | None:
+        if self.matched is None:
+            return None
+        unused = 2 ** int(self.paper.weight_bits) - self.matched.codebook_entries
+        found = getattr(self.matched, rate) + 100 * unused / self.matched.weights
+        return 100 * (found / float(getattr(self.paper, rate)) - 1)
+
     def reasons(self) -> list[str]:
         """What a rate more than NEAR_PCT off comes from: one line for each, none where all are near."""
         if self.paper.layer == "Total":
@@ -101,25 +118,34 @@ class Comparison:
         )
 
 
-def compare(network: PaperNetwork, ours: Sequence[LayerFigures]) -> list[Comparison]:
-    """Rows in the paper's order, the total last; `ours` as `figures_of_model` gives them."""
+def compare(
+    network: PaperNetwork, ours: Sequence[LayerFigures], matched: Sequence[LayerFigures] = ()
+) -> list[Comparison]:
+    """Rows in the paper's order, the total last; `ours` as `figures_of_model` gives them, `matched` one a layer."""
     rows = list(zip((*network.layers, network.total), ours, strict=True))
     unused = [2 ** int(paper.weight_bits) - figures.codebook_entries for paper, figures in rows[:-1]]
+    beside = [*matched, None] if matched else [None] * len(rows)
     return [
-        Comparison(paper, figures, count) for (paper, figures), count in zip(rows, [*unused, sum(unused)], strict=True)
+        Comparison(paper, figures, count, made)
+        for (paper, figures), count, made in zip(rows, [*unused, sum(unused)], beside, strict=True)
     ]
 
 
 def tally(rows: Sequence[Comparison]) -> dict[str, int]:
     """How many layers come within NEAR_PCT of the printed rate, by column."""
     layers = [row for row in rows if row.paper.layer != "Total"]
-    columns = ("shared_off_pct", "huffman_off_pct", "printed_bits_off_pct")
-    near = {column: sum(abs(getattr(row, column)) <= NEAR_PCT for row in layers) for column in columns}
-    return {
-        "layers": len(layers), "shared_within_5_pct": near["shared_off_pct"],
-        "huffman_within_5_pct": near["huffman_off_pct"],
-        "huffman_at_printed_bits_within_5_pct": near["printed_bits_off_pct"],
+    columns = {
+        "shared_within_5_pct": "shared_off_pct", "huffman_within_5_pct": "huffman_off_pct",
+        "huffman_at_printed_bits_within_5_pct": "printed_bits_off_pct",
+        "matched_shared_within_5_pct": "matched_shared_off_pct",
+        "matched_huffman_within_5_pct": "matched_huffman_off_pct",
     }  # fmt: skip
+    found = {"layers": len(layers)}
+    for name, column in columns.items():
+        off = [value for row in layers if (value := getattr(row, column)) is not None]
+        if off:
+            found[name] = sum(abs(value) <= NEAR_PCT for value in off)
+    return found
 
 
 def comparison_record(row: Comparison) -> dict[str, Any]:
@@ -135,6 +161,8 @@ def comparison_record(row: Comparison) -> dict[str, Any]:
         "rate_huffman_printed_bits_pct": None if total else row.printed_bits_pct,
         "stream_bytes": ours.huffman_bits // 8, "shared_off_pct": row.shared_off_pct,
         "huffman_off_pct": row.huffman_off_pct, "printed_bits_off_pct": None if total else row.printed_bits_off_pct,
+        "matched_density_pct": row.matched and row.matched.density_pct,
+        "matched_shared_off_pct": row.matched_shared_off_pct, "matched_huffman_off_pct": row.matched_huffman_off_pct,
         "reasons": row.reasons(),
         "paper": {
             "density_pct": float(paper.density_pct), "weight_bits": float(paper.weight_bits),

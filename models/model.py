@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from .codebooks import CODEBOOK_KINDS, codebook_bits, pack_codebook, unpack_codebook
+from .codebooks import CODEBOOK_KINDS, codebook_bits, pack_codebook, scaled_values, scales_shape, unpack_codebook
 from .errors import GraphError
 from .graph import Graph
 
@@ -35,7 +35,7 @@ class CodedTensor:
     `codebook`: float32, `codebook[0] == 0`, at most `2 ** code_bits` entries (one more in "sign", which has no zero).
     `encoding`: how the codes lie in a file, for example "relative5+huffman".
     `codebook_dtype`: how the codebook lies there, see `codebooks` (it must be of that kind).
-    `scales`: float32 by output (the first axis), where `codebook_dtype` is "channel_grid".
+    `scales`: float32 by output (the first axis) for the channel kinds, of the shape that `scales_shape` says.
 
     >>> t = CodedTensor(np.array([[0, 1]], np.uint16), np.array([0, 0.5], np.float32), 1, "dense")
     >>> t.values.tolist()
@@ -63,14 +63,14 @@ class CodedTensor:
         kind, rows = self.codebook_dtype, self.shape[0] if self.shape else 1
         if kind not in CODEBOOK_KINDS:
             raise GraphError("codebook_dtype", kind, f"one of {', '.join(CODEBOOK_KINDS)}")
-        wanted = (rows,) if kind == "channel_grid" else None
-        if (None if self.scales is None else self.scales.shape) != wanted:
-            raise GraphError("scales", "another number", f"one by output for channel_grid, none else, not {kind}")
+        if (None if self.scales is None else self.scales.shape) != scales_shape(kind, rows):
+            raise GraphError("scales", "another number", f"{scales_shape(kind, rows) or 'none'} for {kind}")
         try:
-            kept, _ = unpack_codebook(kind, pack_codebook(kind, self.codebook, self.scales), len(self.codebook))
+            kept, scales = unpack_codebook(kind, pack_codebook(kind, self.codebook, self.scales), len(self.codebook))
         except ValueError as error:
             raise GraphError("codebook", error, f"values that {kind} can hold") from error
-        if not np.array_equal(kept, self.codebook):
+        same = scales is None or self.scales is None or np.array_equal(scales, self.scales)
+        if not same or not np.array_equal(kept, self.codebook):
             raise GraphError("codebook", f"values that {kind} cannot hold", f"values rounded to {kind}")
 
     @property
@@ -79,8 +79,7 @@ class CodedTensor:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        found = self.codebook[self.codes]
-        return found if self.scales is None else found * self.scales.reshape(-1, *(1,) * (found.ndim - 1))
+        return scaled_values(self.codebook_dtype, self.codebook, self.codes, self.scales)
 
     @property
     def codebook_bits(self) -> int:

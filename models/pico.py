@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .codebooks import CODEBOOK_KINDS
 from .codecs import Layout, Sizes, decode, encode, is_encoding, section_bits
 from .codecs.checks import damaged, packed_bytes
 from .codecs.header import CodedRow, Header, RawRow, pack_header, unpack_header
@@ -31,7 +32,7 @@ __all__ = ["FORMAT_VERSION", "MAGIC", "decode_pico", "encode_pico", "read_pico",
 
 MAGIC = b"PICO"
 FORMAT_VERSION = 2  # the newest; a file without anything that is new in it keeps version 1
-NEW_IN_VERSION_2 = ("context", "sign", "float16", "mirrored", "grid", "channel_grid")  # encodings, codebooks' types
+NEW_IN_VERSION_2 = ("context", "sign", *CODEBOOK_KINDS[1:])  # encodings, codebooks' types
 REGENERATED = ("expander", "hashed")  # encodings of version 2 with numbers in their names
 PREFIX = struct.Struct("<4sHII")  # magic, version, header bytes, payload bytes
 CHECKSUM_BYTES = 8

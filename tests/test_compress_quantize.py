@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 import msgspec  # noqa: E402
 
 from picojoule.models.codecs import Layout, decode, encode  # noqa: E402
+from picojoule.models.compress.dataset import load_data  # noqa: E402
 from picojoule.models.compress.quantize import (  # noqa: E402
     ActivationRange,
     binary_weights,
@@ -20,9 +21,20 @@ from picojoule.models.compress.quantize import (  # noqa: E402
     uniform_weights,
 )
 from picojoule.models.compress.recipe import Recipe, check_recipe  # noqa: E402
-from picojoule.models.errors import InputError, RecipeError  # noqa: E402
+from picojoule.models.compress.stage_settings import QuantizeStage  # noqa: E402
+from picojoule.models.errors import GraphError, InputError, RecipeError  # noqa: E402
 from picojoule.models.model import CodedTensor  # noqa: E402
-from picojoule.models.train.quantizers import fake_quantized, lsq, ttq  # noqa: E402
+from picojoule.models.train.network import torch_forward  # noqa: E402
+from picojoule.models.train.quantizers import (  # noqa: E402
+    fake_quantized,
+    final_codes,
+    lsq,
+    make_plan,
+    quantized_weights,
+    start_quantizing,
+    ttq,
+)
+from picojoule.models.train.state import initial_values, make_state  # noqa: E402
 from picojoule.models.zoo import build_network  # noqa: E402
 from picojoule.simulator.formats import predict_size  # noqa: E402
 from picojoule.simulator.structure import structure_of  # noqa: E402
@@ -65,6 +77,37 @@ def test_affine_uses_the_whole_range(seed: int, bits: int) -> None:
     assert len(tensor.codebook) == 2**bits
     assert (tensor.values[values == 0] == 0).all()
     round_trip(tensor)
+
+
+@given(seeds, st.integers(2, 9), st.sampled_from([(5, 7), (4, 3, 2, 2), (1, 1)]))
+def test_affine_by_channel_is_affine_of_every_output_alone(seed: int, bits: int, shape: tuple[int, ...]) -> None:
+    values = weights(seed, shape) + np.float32(np.random.default_rng(seed).integers(-1, 2))
+    values[0] = 0  # an output without weights
+    tensor = uniform_weights(values, bits, scheme="affine", granularity="channel")
+    alone = np.concatenate([uniform_weights(row[None], bits, scheme="affine").values for row in values])
+    assert np.array_equal(tensor.values, alone)
+    assert tensor.codebook_bits == 64 * len(values)
+    assert (tensor.codes[values == 0] == 0).all()
+    round_trip(tensor)
+
+
+@given(seeds)
+def test_two_scales_by_output_go_through_bytes(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scales = random.uniform(0.1, 2, (5, 2)).astype(np.float32)
+    codes = random.integers(0, 3, (5, 4)).astype(np.uint16)
+    tensor = CodedTensor(codes, np.float32([0, 1, -1]), 2, "dense", "channel_sides", scales)
+    for row, out in zip(range(5), tensor.values, strict=True):
+        assert out.tolist() == [[0, scales[row, 0], -scales[row, 1]][code] for code in codes[row]]
+    assert tensor.codebook_bits == 32 * 11
+    round_trip(tensor)
+
+
+@pytest.mark.parametrize(("step", "top"), [(np.nan, 1), (0.0, 1), (-1.0, 1), (1.0, 4), (1.0, 0.5), (3e38, 0)])
+def test_grids_that_no_writer_makes(step: float, top: float) -> None:
+    scales = np.float32([[1.0, 1], [step, top]])
+    with pytest.raises(GraphError):
+        CodedTensor(np.zeros((2, 3), np.uint16), np.arange(4, dtype=np.float32), 2, "dense", "channel_affine", scales)
 
 
 @given(seeds, st.sampled_from(["tensor", "channel"]))
@@ -140,6 +183,25 @@ def test_ttq_gradients_by_its_equations() -> None:
     assert x.grad.tolist() == [2.0, 6.0, 3.0, 8.0, 15.0]
 
 
+def test_by_output_every_row_learns_alone() -> None:
+    """LSQ and TTQ with scales by output are LSQ and TTQ of each row: values and all gradients."""
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn(4, 6, generator=random, dtype=torch.float64) * torch.tensor([[0.1], [1.0], [3.0], [0.5]])
+    upstream = torch.randn(4, 6, generator=random, dtype=torch.float64)
+    scales = [torch.rand(4, 1, generator=random, dtype=torch.float64) + 0.2 for _ in range(2)]
+    for function, given_scales in ((lambda v, s: lsq(v, s, -4, 3), scales[:1]), (ttq, scales)):
+        wide, leaves = x.clone().requires_grad_(), [s.clone().requires_grad_() for s in given_scales]
+        together = function(wide, *leaves)
+        together.backward(upstream)
+        for row in range(4):
+            one, own = x[row].clone().requires_grad_(), [s[row, 0].clone().requires_grad_() for s in given_scales]
+            alone = function(one, *own)
+            alone.backward(upstream[row])
+            assert together[row].tolist() == pytest.approx(alone.tolist())
+            assert wide.grad[row].tolist() == pytest.approx(one.grad.tolist())
+            assert [float(s.grad[row, 0]) for s in leaves] == pytest.approx([float(s.grad) for s in own])
+
+
 def test_a_network_without_data() -> None:
     graph = build_network("lenet-5")
     random = np.random.default_rng(0)
@@ -160,9 +222,7 @@ def test_a_network_without_data() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"granularity": "channel", "scheme": "affine"}, "got channel with affine"),
-     ({"granularity": "channel", "method": "lsq"}, "got channel with lsq"),
-     ({"bits": {"*": 1}}, r"bits\.\*: got 1, wanted at least 2"),
+    [({"bits": {"*": 1}}, r"bits\.\*: got 1, wanted at least 2"),
      ({"bits": {"ip1": 4}}, r"quantize\.bits\.ip2: got nothing, wanted a value for every layer")],
 )  # fmt: skip
 def test_recipes_say_what_does_not_fit(settings: dict, message: str) -> None:
@@ -177,3 +237,29 @@ def test_sharing_and_quantizing_exclude_each_other() -> None:
             "share": {"bits": {"*": 4}, "epochs": 0}}  # fmt: skip
     with pytest.raises(RecipeError, match=r"quantize: got \[share\] as well, wanted one of the two"):
         check_recipe(msgspec.convert(both, Recipe), build_network("lenet-300-100"))
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+@pytest.mark.parametrize(
+    ("method", "bits", "scheme"),
+    [("uniform", 4, "symmetric"), ("uniform", 4, "affine"), ("lsq", 3, "symmetric"), ("ternary", 2, "symmetric"),
+     ("ttq", 2, "symmetric"), ("binary", 1, "symmetric")],
+)  # fmt: skip
+def test_training_sees_the_weights_that_the_file_will_have(
+    method: str, bits: int, scheme: str, granularity: str
+) -> None:
+    graph = build_network("lenet-5")
+    settings = msgspec.convert({"bits": {"*": bits}, "epochs": 1, "method": method, "scheme": scheme,
+                                "granularity": granularity}, QuantizeStage)  # fmt: skip
+    state, plan = make_state(graph, initial_values(graph, 1)), make_plan(graph, settings, set())
+    start_quantizing(state, plan, graph, torch_forward(graph), load_data("mnist"))
+    for tensor in state.learned.values():
+        assert tensor.numel() == (1 if granularity == "tensor" else len(tensor))
+        with torch.no_grad():
+            tensor.mul_(torch.linspace(0.8, 1.3, tensor.numel()).reshape(tensor.shape))
+    seen, coded = quantized_weights(state, plan), final_codes(state, plan, "dense")
+    assert set(coded) == {"conv1.weight", "conv2.weight", "ip1.weight", "ip2.weight"}
+    for name, tensor in coded.items():
+        assert tensor.values == pytest.approx(seen[name].detach().numpy(), rel=1e-5, abs=1e-7)
+        round_trip(tensor)
+        assert sum(map(len, encode(tensor).sections.values())) < 4 * tensor.codes.size

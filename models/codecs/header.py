@@ -44,7 +44,7 @@ class CodedRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     encoding: Text
     code_bits: Annotated[int, msgspec.Meta(ge=1, le=16)]
     symbols: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
-    codebook_dtype: Literal["float32", "float16", "mirrored", "grid", "channel_grid"]
+    codebook_dtype: Literal["float32", "float16", "mirrored", "grid", "channel_grid", "channel_sides", "channel_affine"]
     entries: Count
     stream_bytes: Annotated[list[Count], msgspec.Meta(max_length=8)]
 

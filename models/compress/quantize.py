@@ -89,9 +89,9 @@ def uniform_weights(
     """The nearest values of a uniform grid of `bits` bits (2 to 16).
 
     symmetric: integers -(2^(b-1) - 1) to 2^(b-1) - 1 times one step, or one for each output ("channel"), which ends at
-    the largest magnitude. affine: 2^b integers over the range from the least value to the largest, 0 among them; only
-    for whole tensors. The error of a weight is at most half a step. Raises InputError for values that are not finite
-    and for bits out of range.
+    the largest magnitude. affine: 2^b integers over the range from the least value to the largest, 0 among them, of the
+    tensor or of each output. The error of a weight is at most half a step, and a step at the ends of an affine range.
+    Raises InputError for values that are not finite and for bits out of range.
 
     >>> uniform_weights([[-3.0, 0.9], [2.1, 0.2]], 3).values.tolist()
     [[-3.0, 1.0], [2.0, 0.0]]
@@ -102,13 +102,26 @@ def uniform_weights(
     if not 2 <= bits <= 16:
         raise InputError(f"{where}: quantize.bits", bits, "2 to 16 bits, or the method binary for 1")
     if scheme == "affine":
-        if granularity != "tensor":
-            raise InputError("quantize.granularity", "affine by channel", "affine by tensor, or symmetric by channel")
+        if granularity == "channel":
+            return _affine_rows(array, bits, encoding)
         found = ActivationRange.of(float(array.min()), float(array.max()), bits)
         return grid_codes(array, found.scale, bits, encoding, low=-found.zero, top=2**bits - 1 - found.zero)
     half = 2 ** (bits - 1) - 1
     step = uniform_step(array, bits, granularity)
     return grid_codes(array, step if granularity == "channel" else float(step), bits, encoding, low=-half, top=half)
+
+
+def _affine_rows(values: Array, bits: int, encoding: str) -> CodedTensor:
+    """`ActivationRange.of` for every output at once."""
+    rows, symbols = values.reshape(len(values), -1), 2**bits
+    low, high = np.minimum(rows.min(axis=1), 0).astype(np.float64), np.maximum(rows.max(axis=1), 0).astype(np.float64)
+    step = ((high - low) / (symbols - 1)).astype(np.float32)
+    step = np.where(step > 0, step, np.float32(1))
+    zero = np.clip(np.rint(-low / step.astype(np.float64)), 0, symbols - 1)
+    numbers = np.clip(np.rint(rows / step[:, None]), -zero[:, None], (symbols - 1 - zero)[:, None])
+    codes = np.mod(numbers, symbols).astype(np.uint16).reshape(values.shape)
+    scales = np.stack((step, (symbols - 1 - zero).astype(np.float32)), axis=1)
+    return CodedTensor(codes, np.arange(symbols, dtype=np.float32), bits, encoding, "channel_affine", scales)
 
 
 def ternary_weights(

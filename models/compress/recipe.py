@@ -181,10 +181,6 @@ def _check_quantize(recipe: str, settings: QuantizeStage, others: set[str]) -> N
     where = f"recipe {recipe}: quantize"
     if others:
         raise RecipeError(where, f"[{min(others)}] as well", "one of the two", "both decide what values weights take")
-    by_channel = settings.granularity == "channel"
-    if by_channel and (settings.scheme == "affine" or settings.method in ("lsq", "ttq")):
-        which = settings.method if settings.scheme == "symmetric" else "affine"
-        raise RecipeError(f"{where}.granularity", f"channel with {which}", "tensor with it, or another method")
     for layer, bits in settings.bits.items():
         if bits == 1 and settings.method != "binary":
             raise RecipeError(f"{where}.bits.{layer}", 1, "at least 2, or the method binary")

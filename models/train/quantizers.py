@@ -15,6 +15,7 @@ from msgspec import UnsetType
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..codebooks import grid_codebook
 from ..compress.dataset import Data
 from ..compress.prune import by_layer, weight_names
 from ..compress.quantize import (
@@ -78,15 +79,16 @@ def fake_quantized(x: Tensor, scale: float, zero: int, bits: int) -> Tensor:
 def lsq(x: Tensor, step: Tensor, low: int, top: int) -> Tensor:
     """step x round(clip(x / step, low, top)), with LSQ's gradients (its equations 1 to 5).
 
-    d/dstep is -x/step + round(x/step) inside and the limit outside, times 1 / sqrt(elements x top) so that steps and
-    weights move alike; d/dx is 1 inside, 0 outside.
+    `step`: one, or one for each output, shape [outputs, 1, ...]. d/dstep is -x/step + round(x/step) inside and the
+    limit outside, times 1 / sqrt(elements of one step x top) so that steps and weights move alike; d/dx is 1 inside, 0
+    outside.
 
     >>> x, step = torch.tensor([0.6, 9.0], requires_grad=True), torch.tensor(0.5, requires_grad=True)
     >>> lsq(x, step, -4, 3).sum().backward()
     >>> x.grad.tolist(), round(step.grad.item() * 6**0.5, 4)
     ([1.0, 0.0], 2.8)
     """
-    share = 1 / float(np.sqrt(x.numel() * max(top, 1)))
+    share = 1 / float(np.sqrt(x.numel() / step.numel() * max(top, 1)))
     scaled = step * share + (step - step * share).detach()
     ratio = (x / scaled).clamp(low, top)
     return _through(ratio, torch.round(ratio)) * scaled
@@ -95,12 +97,18 @@ def lsq(x: Tensor, step: Tensor, low: int, top: int) -> Tensor:
 def ttq(x: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     """plus above 0.05 max |x|, -minus below, else 0; gradients as in TTQ, equations 7 and 8.
 
-    A scale's gradient sums those of its weights; a weight's is multiplied by its scale, by 1 where it is 0.
+    Scales of shape [outputs, 1, ...] hold for one output each, and so does the threshold then. A scale's gradient sums
+    those of its weights; a weight's is multiplied by its scale, by 1 where it is 0.
     """
-    threshold = TTQ_THRESHOLD * x.detach().abs().max()
+    threshold = _ttq_threshold(x, "channel" if plus.dim() else "tensor")
     above, below = (x > threshold).to(x.dtype), (x < -threshold).to(x.dtype)
     slope = (plus * above + minus * below + (1 - above - below)).detach()
     return plus * above - minus * below + (x * slope - (x * slope).detach())
+
+
+def _ttq_threshold(x: Tensor, granularity: str) -> Tensor:
+    most = TTQ_THRESHOLD * _rows(x, granularity).abs().amax(dim=1)
+    return _wide(most, x) if granularity == "channel" else most[0]
 
 
 def _rows(x: Tensor, granularity: str) -> Tensor:
@@ -112,6 +120,8 @@ def _wide(scale: Tensor, x: Tensor) -> Tensor:
 
 
 def _uniform(x: Tensor, bits: int, settings: QuantizeStage) -> Tensor:
+    if settings.scheme == "affine" and settings.granularity == "channel":
+        return _affine_rows(x, bits)
     if settings.scheme == "affine":
         found = ActivationRange.of(float(x.detach().min()), float(x.detach().max()), bits)
         return fake_quantized(x, found.scale, found.zero, bits)
@@ -119,6 +129,17 @@ def _uniform(x: Tensor, bits: int, settings: QuantizeStage) -> Tensor:
     most = _rows(x, settings.granularity).abs().amax(dim=1)
     step = _wide(torch.where(most > 0, most / half, torch.ones_like(most)), x)
     return _through(x, torch.round(x / step).clamp(-half, half) * step)
+
+
+def _affine_rows(x: Tensor, bits: int) -> Tensor:
+    """`fake_quantized` with a range for each output; nothing is clipped, as every weight lies in its range."""
+    rows, top = _rows(x, "channel").double(), 2**bits - 1
+    low, high = rows.amin(dim=1).clamp_max(0), rows.amax(dim=1).clamp_min(0)
+    step = ((high - low) / top).float().double()
+    step = torch.where(step > 0, step, torch.ones_like(step))
+    zero = _wide(torch.round(-low / step).clamp(0, top).float(), x)
+    wide = _wide(step.float(), x)
+    return _through(x, (torch.round(x / wide) + zero).clamp(0, top).sub(zero).mul(wide))
 
 
 def _ternary(x: Tensor, settings: QuantizeStage) -> Tensor:
@@ -173,13 +194,11 @@ def final_codes(state: State, plan: Plan, encoding: str) -> dict[str, CodedTenso
     for layer, (name, method, bits) in plan.layers.items():
         values, where = state.values(name), f"layer {layer}"
         if method == "lsq":
-            step, half = float(state.learned[f"step {name}"].detach()), 2 ** (bits - 1)
+            learned, half = state.learned[f"step {name}"].detach(), 2 ** (bits - 1)
+            step = learned.numpy().copy() if learned.dim() else float(learned)
             found[name] = grid_codes(values, step, bits, encoding, low=-half, top=half - 1)
         elif method == "ttq":
-            plus, minus = (np.float32(state.learned[f"{side} {name}"].detach()) for side in ("plus", "minus"))
-            threshold = TTQ_THRESHOLD * np.abs(values).max()
-            codes = np.where(values > threshold, 1, np.where(values < -threshold, 2, 0)).astype(np.uint16)
-            found[name] = CodedTensor(codes, np.array([0, plus, -minus], np.float32), bits, encoding)
+            found[name] = _ttq_codes(state, name, bits, encoding)
         elif method == "ternary":
             found[name] = ternary_weights(values, granularity=settings.granularity, encoding=encoding, where=where)
         elif method == "binary":
@@ -189,6 +208,17 @@ def final_codes(state: State, plan: Plan, encoding: str) -> dict[str, CodedTenso
                 values, bits, scheme=settings.scheme, granularity=settings.granularity, encoding=encoding, where=where
             )
     return found
+
+
+def _ttq_codes(state: State, name: str, bits: int, encoding: str) -> CodedTensor:
+    values = state.weights[name].detach()
+    plus, minus = (state.learned[f"{side} {name}"].detach() for side in ("plus", "minus"))
+    threshold = _ttq_threshold(values, "channel" if plus.dim() else "tensor")
+    codes = torch.where(values > threshold, 1, torch.where(values < -threshold, 2, 0)).numpy().astype(np.uint16)
+    if plus.dim():
+        scales = np.stack([side.numpy().reshape(-1) for side in (plus, minus)], axis=1)
+        return CodedTensor(codes, grid_codebook(1.0, 1, 3), bits, encoding, "channel_sides", scales)
+    return CodedTensor(codes, np.array([0, plus, -minus], np.float32), bits, encoding)
 
 
 def final_ranges(state: State) -> dict[str, ActivationRange]:
@@ -208,13 +238,16 @@ def start_quantizing(state: State, plan: Plan, graph: Graph, forward: Forward, d
     """
     for name, method, bits in plan.layers.values():
         weight = state.weights[name]
+        magnitude = _rows(weight, plan.settings.granularity).abs()
         if method == "lsq":
-            state.learned[f"step {name}"] = _learned(2 * weight.abs().mean() / (2 ** (bits - 1) - 1) ** 0.5)
+            first = 2 * magnitude.mean(dim=1) / (2 ** (bits - 1) - 1) ** 0.5
+            state.learned[f"step {name}"] = _learned(_by_output(first, weight, plan.settings))
         elif method == "ttq":
-            magnitude = weight.abs()
-            above = magnitude[magnitude > TTQ_THRESHOLD * magnitude.max()]
+            above = magnitude * (magnitude > TTQ_THRESHOLD * magnitude.amax(dim=1, keepdim=True))
+            count = torch.count_nonzero(above, dim=1)
+            first = torch.where(count > 0, above.sum(dim=1) / count.clamp_min(1), torch.ones(len(above)))
             for side in ("plus", "minus"):
-                state.learned[f"{side} {name}"] = _learned(above.mean() if len(above) else torch.tensor(1.0))
+                state.learned[f"{side} {name}"] = _learned(_by_output(first, weight, plan.settings))
     settings = plan.settings
     if isinstance(settings.activation_bits, UnsetType):
         return
@@ -229,6 +262,11 @@ def start_quantizing(state: State, plan: Plan, graph: Graph, forward: Forward, d
             found = ActivationRange(step or 1.0, zero, bits)
             state.learned[f"input step {layer}"] = _learned(torch.tensor(found.scale))
         state.ranges[layer] = found
+
+
+def _by_output(values: Tensor, weight: Tensor, settings: QuantizeStage) -> Tensor:
+    """[outputs, 1, ...], or a scalar for a whole tensor."""
+    return _wide(values, weight) if settings.granularity == "channel" else values[0]
 
 
 def _learned(value: Tensor) -> Tensor:

@@ -102,11 +102,13 @@ class Outer:
             stop = min(start + block, prod(sizes))
             factors = np.ones((self.cut + 1, len(DIMS), stop - start), np.int64)
             factors[-1] = tile[:, None]
+            inside = np.ones((self.cut + 2, len(DIMS), stop - start), np.int64)
+            inside[:-1] = tile[:, None]
             for d, at in enumerate(np.unravel_index(np.arange(start, stop), sizes)):
                 if sizes[d] > 1 or left[d] > 1:
                     factors[:-1, d] = options[d].T[:, at]
-            inside = np.ones((self.cut + 2, len(DIMS), stop - start), np.int64)
-            inside[:-1] = np.cumprod(factors[::-1], axis=0)[::-1]
+                    for b in range(self.cut - 1, -1, -1):
+                        np.multiply(inside[b + 1, d], factors[b, d], out=inside[b, d])
             good = np.ones(stop - start, bool)
             for level, place in enumerate(self.hierarchy.place):
                 if place < self.cut and np.isfinite(self.machine.capacity_bits[level]):
@@ -119,29 +121,49 @@ class Outer:
         rows_first = (halves.by_block.transpose(2, 0, 1), halves.inside.transpose(2, 0, 1))
         return Nest(self.problem, self.hierarchy, rows_first[0], orders, rows_first[1])
 
-    def costs(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> tuple[Array, Array]:
-        """(costs [1 + resource, k] of the pairs of levels that both lie outside, words of first tiles [k, operand])."""
+    def pairs(self, depth: int) -> list[tuple[int, int, int]]:
+        """(operand, level, child) of the pairs that the orders of the first `depth` + 1 temporal blocks settle."""
+        temporal = [b for b in range(self.cut) if not self.hierarchy.blocks[b].spatial]
+        return [
+            (operand, level, child)
+            for operand in range(3)
+            for level, child in self.hierarchy.pairs(operand)
+            if child >= 0 and (end := self.hierarchy.place[child]) < self.cut
+            and sum(b < end for b in temporal) == depth + 1
+        ]  # fmt: skip
+
+    def least(self, depth: int) -> Array:
+        """What the pairs that later blocks settle cost at least: every word once."""
+        total = np.zeros(len(self.prices.per_instance))
+        for later in range(depth, self.cut):
+            for operand, level, child in self.pairs(later):
+                key = (operand, level, child)
+                words = self.problem.touched_inputs if operand == 1 else self.problem.words[operand]
+                total += words * (self.prices.asked[key] + self.prices.arrived[key])
+                if operand == OUTPUT:
+                    total -= words * self.prices.first[key]
+        return total
+
+    def costs(self, halves: Halves, orders: tuple[tuple[str, ...], ...], depth: int) -> tuple[Array, Array]:
+        """(costs [1 + resource, k], words of first tiles [k, operand]) of the pairs settled at this depth."""
         nest = self._nest(halves, orders)
         total = np.zeros((len(self.prices.per_instance), len(halves)))
         first_tiles = np.zeros((len(halves), 3))
-        for operand in range(3):
-            for level, child in self.hierarchy.pairs(operand):
-                end = self.hierarchy.place[child] if child >= 0 else self.cut
-                if child < 0 or end >= self.cut:
-                    continue
-                steps = outer_steps(nest, operand, end, latch=True)
-                words = steps.kept * self.problem.words[operand]
-                if operand == 1:
-                    words = input_words(nest, nest.inside[:, end], steps) * steps.kept
-                key = (operand, level, child)
-                price = self.prices.asked[key] + self.prices.arrived[key]
-                for r in np.flatnonzero(price):
-                    total[r] += words * price[r]
-                if operand == OUTPUT:
-                    total -= (self.problem.words[OUTPUT] * self.prices.first[key])[:, None]
-                if level == 0 and self.machine.fill_drain:
-                    held = np.minimum(nest.inside[:, end], self.bounds)
-                    first_tiles[:, operand] = _operand_words(self.problem, held, operand)
+        for operand, level, child in self.pairs(depth):
+            end = self.hierarchy.place[child]
+            steps = outer_steps(nest, operand, end, latch=True)
+            words = steps.kept * self.problem.words[operand]
+            if operand == 1:
+                words = input_words(nest, nest.inside[:, end], steps) * steps.kept
+            key = (operand, level, child)
+            price = self.prices.asked[key] + self.prices.arrived[key]
+            for r in np.flatnonzero(price):
+                total[r] += words * price[r]
+            if operand == OUTPUT:
+                total -= (self.problem.words[OUTPUT] * self.prices.first[key])[:, None]
+            if level == 0 and self.machine.fill_drain:
+                held = np.minimum(nest.inside[:, end], self.bounds)
+                first_tiles[:, operand] = _operand_words(self.problem, held, operand)
         return total, first_tiles
 
     def features(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> Array:

@@ -11,18 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..accelerator import DIMS
 from .hierarchy import Hierarchy
 from .inner import FIXED_FEATURES, Inner, inner_halves
-from .linear import make_prices
+from .linear import make_prices, product
 from .machine import Machine
 from .mapping import Mapping
 from .mapspace import Space, telling_orders
 from .objective import Incumbent
+from .orders import distinct_orders, loop_pattern
 from .outer import Halves, Outer
 from .problem import RELEVANT, Problem
 
@@ -30,6 +32,7 @@ __all__ = ["Found", "search"]
 
 Array = NDArray[np.float64]
 BLOCK = 20_000
+FIRST = 64
 ROUNDING = 1e-9
 
 
@@ -60,6 +63,21 @@ class _Group:
     steps: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Some:
+    """Groups walked together: least[group], steps[group], floor[1 + resource, group]; `rest[depth]` is what the
+    pairs of levels cost at least that temporal blocks from `depth` on settle.
+    """
+
+    groups: list[_Group]
+    outer: Outer
+    temporal: list[int]
+    least: Array
+    steps: Array
+    floor: Array
+    rest: list[Array]
+
+
 def search(
     problem: Problem,
     space: Space,
@@ -69,7 +87,7 @@ def search(
     budget_s: float | None = None,
     prune: bool = True,
 ) -> Found:
-    """The best mapping of a layer in a mapspace. `prune=False` costs every one that differs in reuse.
+    """The best mapping of a layer in a mapspace. `prune=False` costs every one in its telling orders.
 
     An empty `points` means that nothing fits. `budget_s` are CPU seconds after which the best so far is
     returned with `proven` false and `bound` what the groups not looked at could still reach.
@@ -151,40 +169,65 @@ class _Walk:
         for pairs in by_outer.values():
             groups = [group for group, _ in pairs]
             number = np.repeat(np.arange(len(pairs)), [len(halves) for _, halves in pairs])
-            halves = Halves(
-                np.concatenate([h.by_block for _, h in pairs], axis=2),
-                np.concatenate([h.inside for _, h in pairs], axis=2),
-                number,
-            )
-            self._outer_orders(groups, halves)
+            by_block, inside = ([getattr(h, name) for _, h in pairs] for name in ("by_block", "inside"))
+            if len(pairs) > 1:
+                by_block, inside = [np.concatenate(by_block, axis=2)], [np.concatenate(inside, axis=2)]
+            self._outer_orders(groups, Halves(by_block[0], inside[0], number))
 
     def _outer_orders(self, groups: list[_Group], halves: Halves) -> None:
-        outer = groups[0].outer
-        temporal = [b for b in range(outer.cut) if not outer.hierarchy.blocks[b].spatial]
-        choices = [telling_orders(self.space, b, self.problem) for b in temporal]
         least = np.stack([group.least for group in groups])
         steps = np.array([group.steps for group in groups])
-        floor = self._floor(least).T
+        outer, floor = groups[0].outer, self._floor(least).T
+        temporal = [b for b in range(outer.cut) if not outer.hierarchy.blocks[b].spatial]
+        rest = [outer.least(depth) for depth in range(len(temporal))]
+        some = _Some(groups, outer, temporal, least, steps, floor, rest)
+        parts = [halves]
         if self.prune:
-            halves = halves.take(self._may_win(self._any_order(halves, least, floor, outer), steps[halves.group]))
-        if not len(halves):
-            return
-        for chosen in product(*choices[:-1]):
-            costs, tiles = outer.costs(halves, (*chosen, ()))
-            keep = self._may_win(costs + floor[:, halves.group], steps[halves.group])
-            if not keep.any():
+            bound = self._any_order(halves, least, floor, outer)
+            first = np.zeros(len(halves), bool)
+            if len(halves) > FIRST:  # the most promising first: the best of them prunes the others
+                key = self.incumbent.key(*_objectives(bound, steps[halves.group], self.machine, self.problem))[0]
+                first = key <= np.partition(key, FIRST)[FIRST]
+            parts = (halves.take(part & self._may_win(bound, steps[halves.group])) for part in (first, ~first))
+        for part in parts:
+            if len(part):
+                zero = np.zeros((len(least[0]), len(part)))
+                self._descend(some, part, (), zero, np.zeros((len(part), 3)))
+
+    def _descend(self, some: _Some, halves: Halves, chosen: tuple[tuple[str, ...], ...], costs: Array, tiles: Array
+                 ) -> None:  # fmt: skip
+        """The orders of the next block; `costs` [1 + resource, k] and first `tiles` that outer blocks settle."""
+        depth = len(chosen)
+        block = some.temporal[depth]
+        orders = tuple(telling_orders(self.space, block, self.problem))
+        new_by_order = np.ones((len(orders), len(halves)), bool)
+        if self.prune:
+            new_by_order = distinct_orders(orders)[:, loop_pattern(halves.by_block[block])]
+        for order, new in zip(orders, new_by_order, strict=True):
+            if not new.any():
                 continue
-            some, some_costs, some_tiles = halves.take(keep), costs[:, keep], tiles[keep]
-            edges = [0, *(np.flatnonzero(np.diff(some.group)) + 1).tolist(), len(some)]
-            for last in choices[-1]:
-                orders = (*chosen, last)
-                features = outer.features(some, orders)
-                bound = some_costs.copy()
-                for first, end in pairwise(edges):
-                    bound[:, first:end] += least[some.group[first]] @ features[:, first:end]
-                rows = np.flatnonzero(self._may_win(bound, steps[some.group]))
-                if len(rows):
-                    self._inner(groups, some, orders, some_costs, some_tiles, features, rows, bound)
+            left, so_far, held, picked = halves.take(new), costs[:, new], tiles[new], (*chosen, order)
+            if depth + 1 == len(some.temporal):
+                self._last(some, left, picked, so_far, held)
+                continue
+            settled, first = some.outer.costs(left, picked, depth)
+            so_far, held = so_far + settled, held + first
+            bound = so_far + (some.rest[depth + 1][:, None] + some.floor[:, left.group])
+            keep = self._may_win(bound, some.steps[left.group])
+            if keep.any():
+                self._descend(some, left.take(keep), picked, so_far[:, keep], held[keep])
+
+    def _last(self, some: _Some, halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array, tiles: Array
+              ) -> None:  # fmt: skip
+        """All outer orders are chosen: bounds with the least of each coefficient, then exact costs."""
+        edges = [0, *(np.flatnonzero(np.diff(halves.group)) + 1).tolist(), len(halves)]
+        features = some.outer.features(halves, orders)
+        bound = costs.copy()
+        for first, end in pairwise(edges):
+            bound[:, first:end] += product(some.least[halves.group[first]], features[:, first:end])
+        rows = np.flatnonzero(self._may_win(bound, some.steps[halves.group]))
+        if len(rows):
+            self._inner(some.groups, halves, orders, costs, tiles, features, rows, bound)
 
     def _any_order(self, halves: Halves, least: Array, floor: Array, outer: Outer) -> Array:
         """Bounds [1 + resource, k] whatever the orders: each block's loops reuse one operand's tiles, not all three's.
@@ -198,10 +241,18 @@ class _Walk:
         for b in range(outer.cut):
             extra = np.stack([
                 (inner[o][:, halves.group] + outer.crossing(o, b)[:, None])
-                * (halves.by_block[b, ~RELEVANT[o]].prod(axis=0) - 1)
+                * (self._repeats(halves.by_block[b], o, b) - 1)
                 for o in range(3)
             ])  # fmt: skip
             total += extra.sum(axis=0) - extra.max(axis=0)
+        return total
+
+    def _repeats(self, loops: Array, operand: int, b: int) -> Array | int:
+        """Product of the loops [dim, k] of block b that do not index the operand."""
+        total: Array | int = 1
+        for d, dim in enumerate(DIMS):
+            if not RELEVANT[operand, d] and self.problem.bounds[d] > 1 and dim in self.space.allowed[b]:
+                total = total * loops[d]
         return total
 
     @staticmethod
@@ -238,7 +289,7 @@ class _Walk:
                features: Array, some: NDArray[np.int64]) -> None:  # fmt: skip
         form = group.inner.form[group.rows]
         j, r, f = form.shape
-        whole = (form.transpose(1, 0, 2).reshape(r * j, f) @ features).reshape(r, j, len(some))
+        whole = product(form.transpose(1, 0, 2).reshape(r * j, f), features).reshape(r, j, len(some))
         whole += costs[:, None]
         steps = group.inner.steps[group.rows]
         extra: Array | float = 0.0

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from picojoule.cli import main
 from picojoule.models.build import GraphBuilder
+from picojoule.models.compress.dataset import load_data
 from picojoule.models.compress.post_training import PostTraining, post_training, without_epochs
-from picojoule.models.compress.recipe import load_recipe
+from picojoule.models.compress.recipe import Recipe, check_recipe, load_recipe
 from picojoule.models.compress.run import compress
 from picojoule.models.data import load_split
 from picojoule.models.errors import InputError
@@ -22,7 +24,7 @@ from picojoule.models.exporters import export_model
 from picojoule.models.graph import Graph
 from picojoule.models.load import load_model
 from picojoule.models.model import Model
-from picojoule.models.pico import read_pico, write_pico
+from picojoule.models.pico import decode_pico, encode_pico, read_pico, write_pico
 from picojoule.models.run import measure_accuracy
 
 MODEL = "lenet-300-100@deep-compression"
@@ -126,6 +128,43 @@ def test_torch_and_data_are_not_needed(run_python, onnx_file: Path, tmp_path: Pa
         weights = default.graph.parameters[name]
         assert (tensor.code_bits, tensor.encoding) == (5, "bitmask+huffman")
         assert tensor.nonzeros <= round(0.5 * weights.elements)
+
+
+NO_EPOCHS = {
+    "low-rank": {"low_rank": {"energy": {"ip1": 0.9, "ip2": 0.8}, "epochs": 0},
+                 "share": {"bits": {"*": 6}, "epochs": 0}},
+    "budget": {"low_rank": {"budget": 0.5, "epochs": 0}},
+    "expander": {"expander": {"degree": {"ip1": 80, "ip2": 30}}, "share": {"bits": {"*": 5}, "epochs": 0},
+                 "encode": {"format": "dense+huffman"}},
+    "sketch": {"sketch": {"values": {"ip1": 0.05, "ip2": 0.25}}, "share": {"bits": {"*": 5}, "epochs": 0}},
+    "global": {"prune": {"density": {"*": 0.04}, "gradual_epochs": 0, "retraining_epochs": 0, "threshold": "global"},
+               "share": {"bits": {"*": 5}, "epochs": 0}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_EPOCHS)
+def test_without_epochs_the_trainer_is_not_needed_and_would_give_the_same(name: str) -> None:
+    """The stages of a run with torch that trains nothing are the second opinion."""
+    pytest.importorskip("torch")
+    from picojoule.models.train import train_stages
+
+    graph = load_model(MODEL).graph
+    recipe = msgspec.convert({"name": name, "train": {"epochs": 0}, **NO_EPOCHS[name]}, Recipe)
+    check_recipe(recipe, graph)
+    settings = without_epochs(recipe, graph)
+    assert settings is not None
+    mine = post_training(Model(graph.name, graph), settings, seed=4)
+    trained = train_stages(graph, recipe, load_data("mnist"), seed=4, progress=lambda *a: None)
+    assert {k: p.shape for k, p in mine.graph.parameters.items()} == {k: v.shape for k, v in trained.values.items()}
+    assert {k: t.encoding for k, t in mine.coded.items()} == {k: t.encoding for k, t in trained.coded.items()}
+    for key, values in trained.values.items():
+        assert np.array_equal(np.asarray(mine.graph.parameters[key].values), values), key
+    assert decode_pico(encode_pico(mine), "x.pico").coded.keys() == mine.coded.keys()
+
+
+def test_known_weights_are_trained_first_under_a_sketch() -> None:
+    recipe = {"name": "x", "train": {"epochs": 1}, "sketch": {"values": {"ip1": 0.05}}}
+    assert without_epochs(msgspec.convert(recipe, Recipe), load_model(MODEL).graph) is None
 
 
 def test_a_recipe_that_trains_still_trains() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UnsetType
 from numpy.typing import NDArray
 
 from ..codecs import codec_named, encode
@@ -20,13 +21,17 @@ from ..errors import InputError
 from ..finite import check_finite_parameters
 from ..graph import Graph
 from ..model import Accuracy, CodedTensor, Model
+from ..patterns import layer_seed
 from ..pico import decode_pico, encode_pico, write_pico
+from .constraints import count_sketch, expander_encodings, expander_masks, sketch_buckets
 from .dataset import Data, Samples, check_data, load_data, load_samples
-from .masks import parse_method, prune_mask
+from .low_rank import low_rank
+from .masks import global_densities, parse_method, prune_mask
 from .progress import Progress, silent
 from .prune import by_layer, known_values, weight_names
 from .recipe import Recipe
 from .share import Init, Method, share_weights
+from .stage_settings import ExpanderMasks, LowRankStage, SketchedWeights
 from .structured import shrink
 
 __all__ = [
@@ -37,7 +42,7 @@ __all__ = [
 SMALLEST = "smallest"  # of the encodings tried, layer by layer
 TRIED = ("dense+huffman", "bitmask+huffman", "relative5+huffman")
 DEFAULT_BITS = 8
-RUNS_WITHOUT_TRAINING = {"train", "structured", "prune", "share"}  # stages that this module knows
+RUNS_WITHOUT_TRAINING = {"train", "low_rank", "structured", "prune", "share"}  # stages that this module knows
 
 Density = float | Mapping[str, float]
 Bits = int | Mapping[str, int]
@@ -48,7 +53,9 @@ class PostTraining:
     """Settings, each for all layers or by name or pattern; None: left as it is.
 
     `prune` is a method of `masks.prune_mask`, `share` one of `share.METHODS`; `encoding` a format, or "smallest".
-    `keep` takes whole channels out first, by `criterion` (see `structured.shrink`).
+    One `threshold` for all layers is "global". Before all that: `keep` takes whole channels out, by `criterion` (see
+    `structured.shrink`), `low_rank` splits layers, and the layers of `expander` and `sketch` get their masks and hashed
+    values, which pruning, and for a sketch sharing too, then leaves alone.
     """
 
     density: Density | None = None
@@ -61,22 +68,31 @@ class PostTraining:
     rate_weight: float = 0.02
     keep: Density | None = None
     criterion: Any = "l1"
+    threshold: str = "layer"
+    low_rank: LowRankStage | None = None
+    expander: ExpanderMasks | None = None
+    sketch: SketchedWeights | None = None
 
 
 def without_epochs(recipe: Recipe, graph: Graph) -> PostTraining | None:
     """The same run as a recipe whose stages train nothing, or None where it has to train.
 
-    Known weights skip the train stage, so that its epochs do not count for them.
+    Known weights skip the train stage, so that its epochs do not count for them; under an expander graph or a sketch
+    they are trained first.
     """
-    stages = [(name, getattr(recipe, name)) for name in recipe.stages if not (name == "train" and graph.has_weights)]
-    constrained = recipe.expander is not msgspec.UNSET or recipe.sketch is not msgspec.UNSET
+    constraints = {name: getattr(recipe, name) for name in ("expander", "sketch")
+                   if getattr(recipe, name) is not msgspec.UNSET}  # fmt: skip
+    stages = [(name, getattr(recipe, name)) for name in recipe.stages if name != "train" or constraints]
     unknown = not {name for name, _ in stages} <= RUNS_WITHOUT_TRAINING
-    if not graph.has_weights or constrained or unknown or any(stage.epochs for _, stage in stages):
+    if not graph.has_weights or unknown or any(stage.epochs for _, stage in stages):
         return None
-    found: dict[str, Any] = {"encoding": recipe.encode.format}
+    found: dict[str, Any] = {"encoding": recipe.encode.format, **constraints}
     settings = dict(stages)
     if pruning := settings.get("prune"):
         found |= {"density": pruning.density, "prune": pruning.method}
+        found |= {} if pruning.threshold is msgspec.UNSET else {"threshold": pruning.threshold}
+    if splitting := settings.get("low_rank"):
+        found["low_rank"] = splitting
     if taking := settings.get("structured"):
         found |= {"keep": taking.keep, "criterion": taking.criterion}
     if sharing := settings.get("share"):
@@ -104,24 +120,53 @@ def post_training(
     check_finite_parameters(graph)
     if settings.encoding != SMALLEST:
         codec_named(settings.encoding)
-    if settings.keep is not None:
-        graph = shrink(graph, settings.keep, settings.criterion, seed).graph
-    grouped = parse_method(settings.prune).kind == "n:m"  # keeps N of M whatever the density
-    densities = by_layer(graph, settings.density if settings.density is not None or not grouped else 1.0)
-    widths = by_layer(graph, settings.bits)
-    coded: dict[str, CodedTensor] = {}
-    values: dict[str, NDArray[np.float32]] = {}
+    graph = _other_shape(graph, settings, seed)
     layers = weight_names(graph)
+    coded = _sketched(graph, settings, seed)
+    masks = expander_masks(graph, settings.expander, seed) if settings.expander else {}
+    values = {name: tensor.values for name, tensor in coded.items()}
+    encodings = dict.fromkeys(layers.values(), settings.encoding)
+    if settings.expander:
+        encodings |= expander_encodings(graph, settings.expander, seed, settings.encoding)
+    densities, widths = _densities(graph, settings), by_layer(graph, settings.bits)
     for place, (layer, name) in enumerate(layers.items()):
+        if name in coded:
+            continue
         weights, where = known_values(graph, name), f"layer {layer}: tensor {name}"
-        if layer in densities:
+        kept = masks.get(name)
+        if kept is None and layer in densities:
             kept = prune_mask(weights, densities[layer], settings.prune, seed + place, where)
+        if kept is not None:
             weights = values[name] = np.where(kept, weights, np.float32(0))
         if layer in widths:
-            coded[name] = _shared(weights, widths[layer], settings, seed, where)
+            coded[name] = _shared(weights, widths[layer], replace(settings, encoding=encodings[name]), seed, where)
             values[name] = coded[name].values
         tell("prune and share", place + 1, len(layers))
     return Model(graph.name, graph.with_parameters(values), coded)
+
+
+def _other_shape(graph: Graph, settings: PostTraining, seed: int) -> Graph:
+    """The network with its layers split and its channels taken out, as far as that is asked for."""
+    if settings.low_rank is not None:
+        budget = settings.low_rank.budget
+        graph = low_rank(graph, settings.low_rank.energy or None, None if isinstance(budget, UnsetType) else budget)
+    return graph if settings.keep is None else shrink(graph, settings.keep, settings.criterion, seed).graph
+
+
+def _densities(graph: Graph, settings: PostTraining) -> Mapping[str, float]:
+    grouped = parse_method(settings.prune).kind == "n:m"  # keeps N of M whatever the density
+    found = by_layer(graph, settings.density if settings.density is not None or not grouped else 1.0)
+    return global_densities(graph, next(iter(found.values()))) if settings.threshold == "global" and found else found
+
+
+def _sketched(graph: Graph, settings: PostTraining, seed: int) -> dict[str, CodedTensor]:
+    if settings.sketch is None:
+        return {}
+    names = weight_names(graph)
+    return {
+        names[layer]: count_sketch(known_values(graph, names[layer]), count, layer_seed(seed, layer), f"layer {layer}")
+        for layer, count in sketch_buckets(graph, settings.sketch).items()
+    }
 
 
 def _shared(weights: NDArray[np.float32], bits: int, settings: PostTraining, seed: int, where: str) -> CodedTensor:

@@ -7,8 +7,8 @@ import argparse
 from .models.errors import InputError
 
 RECIPES = (
-    "how to compress: a .toml file, or a shipped recipe: deep-compression (default), int8, lsq-4bit, structured, "
-    "ternary, two-four"
+    "how to compress: a .toml file, or a shipped recipe: deep-compression (default), int8, lsq-4bit, smallest, "
+    "structured, ternary, two-four"
 )
 ENERGY = ("low", "default", "high")
 

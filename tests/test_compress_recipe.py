@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from picojoule.arguments import RECIPES
 from picojoule.models.codecs import ENCODINGS
 from picojoule.models.compress.prune import by_layer
-from picojoule.models.compress.recipe import check_recipe, load_recipe, recipe_names, recipe_settings
+from picojoule.models.compress.recipe import check_recipe, load_recipe, recipe_names, recipe_settings, shipped_recipes
 from picojoule.models.errors import InputError, RecipeError
 from picojoule.models.zoo import build_network
 
@@ -116,3 +117,8 @@ def test_shipped_recipes_against_deep_compression_tables_2_and_3(
 def test_settings_on_one_line_give_the_recipe_back() -> None:
     recipe = load_recipe("deep-compression", "lenet-5")
     assert msgspec.json.decode(recipe_settings(recipe), type=type(recipe)) == recipe
+
+
+def test_the_command_lists_every_shipped_recipe() -> None:
+    for recipe in shipped_recipes():
+        assert recipe.name in RECIPES

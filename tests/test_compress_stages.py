@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compress_cases import DATA
 
 pytest.importorskip("torch")
 
@@ -18,12 +19,10 @@ import torch
 
 from picojoule import estimate
 from picojoule.models.build import GraphBuilder
-from picojoule.models.compress.dataset import Data
 from picojoule.models.compress.quantize import ActivationRange, integer_activations
 from picojoule.models.compress.recipe import Recipe
 from picojoule.models.compress.run import compress
 from picojoule.models.compress.stage_settings import PruneStage
-from picojoule.models.data.mnist import Split
 from picojoule.models.errors import RecipeError
 from picojoule.models.graph import Graph
 from picojoule.models.patterns import expander_mask, layer_seed
@@ -94,20 +93,6 @@ def network() -> Graph:
     net.relu("relu1")
     net.gemm("ip2", 4)
     return net.build()
-
-
-def blobs(n: int, part: str, seed: int) -> Split:
-    """Four classes: a bright square in one of the corners, under noise."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 4, n)
-    images = random.uniform(0, 0.6, (n, 1, 12, 12)).astype(np.float32)
-    for image, label in zip(images, labels, strict=True):
-        row, column = 6 * (label // 2), 6 * (label % 2)
-        image[0, row + 1 : row + 5, column + 1 : column + 5] += 0.8
-    return Split("blobs", part, images, labels)
-
-
-DATA = Data(blobs(160, "train", 1), blobs(40, "validation", 2), blobs(80, "test", 3))
 
 
 class Interrupter:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Codec, Codes, Encoded, Layout, Sizes
-from .bitpack import pack, unpack, width_of
-from .checks import check_increasing, damaged
+from .bitpack import pack, width_of
+from .checks import damaged
+from .places import read_rows
 from .stream import read_stream
 
 __all__ = ["block"]
@@ -96,7 +97,7 @@ def block(r: int, c: int) -> Codec:
         count, rest = divmod(layout.entries, r * c)
         if rest:
             raise damaged(where, f"{layout.entries} codes", f"whole blocks of {r * c}")
-        blocks = read_blocks(sections, count, *found.grid, where)
+        blocks = read_rows(sections, count, *found.grid, where)
         stream = read_stream(sections, "codes", layout.entries, layout.code_bits, layout.symbols, False, where)
         stored = stream.symbols.reshape(count, r * c)
         inside = found.positions(blocks).reshape(count, r * c)
@@ -111,17 +112,3 @@ def block(r: int, c: int) -> Codec:
         return _Blocks(r, c, layout).section_bits
 
     return Codec(f"block{r}x{c}", encode, section_bits, decode)
-
-
-def read_blocks(sections: Mapping[str, bytes], count: int, high: int, wide: int, where: str) -> Ints:
-    """Numbers of the `count` stored blocks on a grid high x wide, rising."""
-    pointers = unpack(sections["pointers"], high + 1, width_of(count), f"{where} pointers").astype(np.int64)
-    check_increasing(pointers, where)
-    if pointers[-1] != count:
-        raise damaged(f"{where} pointers", f"an end of {pointers[-1]}", f"{count} blocks")
-    column = unpack(sections["indices"], count, width_of(wide - 1), f"{where} indices").astype(np.int64)
-    blocks = np.repeat(np.arange(high), np.diff(pointers)) * wide + column
-    if count and (int(column.max()) >= wide or (np.diff(blocks) <= 0).any()):
-        raise damaged(f"{where} indices", "a block twice, out of order or beyond the last",
-                      f"block columns below {wide}, rising within a row")  # fmt: skip
-    return blocks

@@ -11,8 +11,8 @@ import numpy as np
 
 from .base import Codec, Codes, Encoded, Layout, Sizes
 from .bitpack import pack, unpack, width_of
-from .checks import check_no_zero, damaged
-from .stream import read_stream
+from .checks import damaged
+from .places import place_nonzeros
 
 __all__ = ["COO"]
 
@@ -62,11 +62,7 @@ def _decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[
     if count and (int(row.max()) >= rows or int(column.max()) >= columns or (np.diff(place) <= 0).any()):
         raise damaged(f"{where} indices", "a position twice, out of order or outside the matrix",
                       f"rising positions in {rows} x {columns}")  # fmt: skip
-    stream = read_stream(sections, "codes", count, layout.code_bits, layout.symbols, False, where)
-    check_no_zero(stream.symbols, where)
-    codes = np.zeros(layout.elements, np.uint16)
-    codes[place] = stream.symbols
-    return codes, _sizes(layout)
+    return place_nonzeros(sections, place, layout, where), _sizes(layout)
 
 
 COO = Codec("coo", _encode, _section_bits, _decode)

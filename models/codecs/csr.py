@@ -12,9 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from .base import Codec, Codes, Encoded, Layout, Sizes
-from .bitpack import pack, unpack, width_of
-from .checks import check_increasing, check_no_zero, damaged
-from .stream import read_stream
+from .bitpack import pack, width_of
+from .places import place_nonzeros, read_rows
 
 __all__ = ["CSR"]
 
@@ -57,23 +56,8 @@ def _encode(codes: Codes, code_bits: int, symbols: int) -> Encoded:
 
 
 def _decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[Codes, Sizes]:
-    rows, columns = layout.matrix
-    count = layout.entries
-    raw = unpack(sections["pointers"], rows + 1, width_of(count), f"{where} pointers")
-    pointers = raw.astype(np.int64)
-    check_increasing(pointers, where)
-    if pointers[-1] != count:
-        raise damaged(f"{where} pointers", f"an end of {pointers[-1]}", f"{count} entries")
-    column = unpack(sections["indices"], count, width_of(columns - 1), f"{where} indices").astype(np.int64)
-    place = np.repeat(np.arange(rows), np.diff(pointers)) * columns + column
-    if count and (int(column.max()) >= columns or (np.diff(place) <= 0).any()):
-        raise damaged(f"{where} indices", "a column twice, out of order or beyond the last",
-                              f"columns below {columns}, rising within a row")  # fmt: skip
-    stream = read_stream(sections, "codes", count, layout.code_bits, layout.symbols, False, where)
-    check_no_zero(stream.symbols, where)
-    codes = np.zeros(layout.elements, np.uint16)
-    codes[place] = stream.symbols
-    return codes, _sizes(layout)
+    place = read_rows(sections, layout.entries, *layout.matrix, where)
+    return place_nonzeros(sections, place, layout, where), _sizes(layout)
 
 
 CSR = Codec("csr", _encode, _section_bits, _decode)

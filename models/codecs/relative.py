@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .base import Codec, Codes, Encoded, Layout, Sizes
-from .checks import damaged
+from .places import broken_runs, place_runs
 from .stream import Stream, read_stream, stream_bits, write_stream
 
 __all__ = ["relative"]
@@ -49,15 +49,8 @@ def relative(index_bits: int, coded: bool) -> Codec:
     largest = (1 << index_bits) - 1
 
     def encode(codes: Codes, code_bits: int, symbols: int) -> Encoded:
-        flat = codes.ravel()
-        place = np.flatnonzero(flat)
-        run = np.diff(place, prepend=-1) - 1
-        pads = run >> index_bits
-        entry = np.arange(len(place)) + np.cumsum(pads)
-        total = len(place) + int(pads.sum())
-        gap_symbols, code_symbols = np.full(total, largest, np.uint16), np.zeros(total, np.uint16)
-        gap_symbols[entry] = run & largest
-        code_symbols[entry] = flat[place]
+        gap_symbols, code_symbols = broken_runs(codes.ravel(), index_bits)
+        total = len(gap_symbols)
         gap_sections, gap_stream = write_stream("gaps", gap_symbols, index_bits, largest + 1, coded)
         code_sections, code_stream = write_stream("codes", code_symbols, code_bits, symbols, coded)
         return Encoded({**gap_sections, **code_sections}, total, _sizes(gap_stream, code_stream))
@@ -70,15 +63,7 @@ def relative(index_bits: int, coded: bool) -> Codec:
         count = layout.entries
         gaps = read_stream(sections, "gaps", count, index_bits, largest + 1, coded, where)
         codes = read_stream(sections, "codes", count, layout.code_bits, layout.symbols, coded, where)
-        place = np.cumsum(gaps.symbols.astype(np.int64) + 1) - 1
-        if count and place[-1] >= layout.elements:
-            raise damaged(f"{where} gaps", f"a last position of {place[-1]}", f"one below {layout.elements}")
-        real = codes.symbols != 0
-        if (gaps.symbols[~real] != largest).any() or (count and not real[-1]):
-            raise damaged(f"{where} codes", "a code 0 that no padding entry needs",
-                                  f"padding with gap {largest}, before a non-zero")  # fmt: skip
-        flat = np.zeros(layout.elements, np.uint16)
-        flat[place[real]] = codes.symbols[real]
+        flat = place_runs(gaps.symbols, codes.symbols, largest, layout.elements, where)
         return flat, _sizes(gaps, codes)
 
     return Codec(f"relative{index_bits}{'+huffman' * coded}", encode, section_bits, decode)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .base import Codec, Codes, Encoded, Layout, Sizes
 from .bitpack import pack, unpack
 from .checks import damaged
+from .places import broken_runs, place_runs
 
 __all__ = ["RLC", "RUN_BITS"]
 
@@ -59,16 +60,10 @@ def _encode(codes: Codes, code_bits: int, symbols: int) -> Encoded:
     ...     f"{2:05b}{12:016b}{4:05b}{53:016b}{2:05b}{22:016b}1")
     True
     """
-    flat = codes.ravel()
-    place = np.flatnonzero(flat)
-    run = np.diff(place, prepend=-1) - 1
-    pads = run >> RUN_BITS
-    entry = np.arange(len(place)) + np.cumsum(pads)
-    total = len(place) + int(pads.sum())
+    stored_runs, stored = broken_runs(codes.ravel(), RUN_BITS)
+    total = len(stored)
     runs, values = np.zeros((2, PAIRS * _words(total)), np.uint32)
-    runs[:total] = LONGEST
-    runs[entry] = run & LONGEST
-    values[entry] = flat[place]
+    runs[:total], values[:total] = stored_runs, stored
     parts = []
     for first in range(0, _words(total), BLOCK):
         pairs = slice(PAIRS * first, PAIRS * (first + BLOCK))
@@ -108,16 +103,9 @@ def _decode(sections: Mapping[str, bytes], layout: Layout, where: str) -> tuple[
 
 def _place(pairs: NDArray[np.uint32], layout: Layout, where: str) -> tuple[Codes, Sizes]:
     runs, values = (pairs >> layout.code_bits).astype(np.int64), pairs & ((1 << layout.code_bits) - 1)
-    place = np.cumsum(runs + 1) - 1
-    if len(pairs) and (int(values.max()) >= layout.symbols or int(place[-1]) >= layout.elements):
-        got = f"code {values.max()}, position {place[-1]}"
-        raise damaged(f"{where} words", got, f"codes below {layout.symbols}, positions below {layout.elements}")
-    real = values != 0
-    if (runs[~real] != LONGEST).any() or (len(pairs) and not real[-1]):
-        raise damaged(f"{where} words", "a code 0 that no padding pair needs",
-                      f"padding with run {LONGEST}, before a non-zero")  # fmt: skip
-    flat = np.zeros(layout.elements, np.uint16)
-    flat[place[real]] = values[real]
+    if len(pairs) and int(values.max()) >= layout.symbols:
+        raise damaged(f"{where} words", f"code {values.max()}", f"codes below {layout.symbols}")
+    flat = place_runs(runs, values, LONGEST, layout.elements, f"{where} words")
     return flat, _sizes(values, layout.code_bits)
 
 

@@ -132,7 +132,8 @@ def check_data(data: Data, graph: Graph) -> None:
         where = f"{split.dataset}, {split.name}"
         if split.images.shape[1:] != wanted or len(split) == 0 or split.labels.shape != (len(split.images),):
             got = f"images {split.images.shape}, labels {split.labels.shape}"
-            raise InputError(where, got, f"images [n, {', '.join(map(str, wanted))}], n labels, n at least 1")
+            raise InputError(where, got, f"images [n, {', '.join(map(str, wanted))}], n labels, n at least 1",
+                             "data that fit: --data FILE.npz")  # fmt: skip
         if split.labels.min() < 0 or split.labels.max() >= classes:
             raise InputError(f"{where}: labels", f"{split.labels.min()} to {split.labels.max()}", f"0 to {classes - 1}")
         if not np.isfinite(split.images).all():

@@ -170,7 +170,6 @@ def known_values(graph: Graph, name: str) -> NDArray[np.float32]:
     """Values of a parameter; raises InputError where only its shape is known."""
     values = graph.parameters[name].values
     if values is None:
-        raise InputError(
-            f"tensor {name}", "a shape without values", "weights", f"train {graph.name} first: picojoule compress"
-        )
+        raise InputError(f"tensor {name}", "a shape without values", "weights",
+                         "name a file of weights, or a recipe that trains")  # fmt: skip
     return values

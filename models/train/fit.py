@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..graph import Graph
 from ..model import CodedTensor
 from .network import Dropout, torch_forward
-from .optimise import Batches, centroid_gradient, learning_rate_factor, make_optimizer, mirrored_gradient
+from .optimise import Batches, learning_rate_factor, make_optimizer, set_codebook_gradients
 from .state import State, fixed_arithmetic, image_layout, initial_values, make_state
 
 __all__ = ["Fitted", "Pruning", "fit"]
@@ -117,11 +117,7 @@ def _epochs(
 
 @torch.no_grad()
 def _update(state: State, optimizer: torch.optim.Optimizer) -> None:
-    for name, codebook in state.codebooks.items():
-        gradient = state.weights[name].grad
-        if gradient is not None:
-            total = centroid_gradient(gradient, state.codes[name], len(codebook))
-            codebook.grad = mirrored_gradient(total) if state.kinds.get(name) == "mirrored" else total
+    set_codebook_gradients(state)
     optimizer.step()
     state.apply_masks()
     state.rebuild_shared()

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..compress.recipe import Optimisation
 from .augment import places_of, shifted
-from .state import arrange
+from .state import State, arrange
 
 __all__ = ["Batches", "centroid_gradient", "learning_rate_factor", "make_optimizer", "mirrored_gradient",
-           "optimizer_arrays", "restore_optimizer"]  # fmt: skip
+           "optimizer_arrays", "restore_optimizer", "set_codebook_gradients"]  # fmt: skip
 
 FINAL_LEARNING_RATE = 0.01  # of the first one, at the end of a cosine schedule
 
@@ -82,6 +82,15 @@ def mirrored_gradient(gradient: Tensor) -> Tensor:
     half = len(gradient) // 2
     own = gradient[1 : half + 1] - gradient[half + 1 :]
     return torch.cat((gradient[:1], own, -own))
+
+
+def set_codebook_gradients(state: State) -> None:
+    """The gradients of a run's codebooks from those of the weights that they share out."""
+    for name, codebook in state.codebooks.items():
+        gradient = state.weights[name].grad
+        if gradient is not None:
+            total = centroid_gradient(gradient, state.codes[name], len(codebook))
+            codebook.grad = mirrored_gradient(total) if state.kinds.get(name) == "mirrored" else total
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,12 +35,11 @@ from .evaluate import error_pct
 from .network import Dropout, Forward, torch_forward
 from .optimise import (
     Batches,
-    centroid_gradient,
     learning_rate_factor,
     make_optimizer,
-    mirrored_gradient,
     optimizer_arrays,
     restore_optimizer,
+    set_codebook_gradients,
 )  # fmt: skip
 from .quantizers import (
     Plan,
@@ -280,11 +279,7 @@ def _draw(seed: int, stage: int, epoch: int) -> int:
 @torch.no_grad()
 def _update(state: State, settings: Optimisation, optimizer: torch.optim.Optimizer, rate: float) -> None:
     """One optimiser step on what is trained, then masks and shared values put right again."""
-    for name, codebook in state.codebooks.items():
-        gradient = state.weights[name].grad
-        if gradient is not None:
-            total = centroid_gradient(gradient, state.codes[name], len(codebook))
-            codebook.grad = mirrored_gradient(total) if state.kinds.get(name) == "mirrored" else total
+    set_codebook_gradients(state)
     optimizer.step()
     decay = getattr(settings, "weight_decay", 0.0)
     if decay:

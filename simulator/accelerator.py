@@ -73,7 +73,8 @@ class Array(Struct, frozen=True, kw_only=True):
     `multicast`: who shares one read of `below`: `any` PEs that need the same tile, whole `axis` only (an
     axis along which all PEs need the same tile), or `none`. `halo`: `tiles`, only identical tiles are
     shared; `words`, overlapping windows are too (a diagonal or a shift register delivers each word once).
-    `reduce`: the axes along which partial sums add up on their way to `below`.
+    `reduce`: the axes along which partial sums add up on their way to `below`. `bits_per_cycle`: what the bus
+    of an operand carries; a word that PEs share crosses once, partial sums have as much again the other way.
     """
 
     name: Name
@@ -84,6 +85,7 @@ class Array(Struct, frozen=True, kw_only=True):
     halo: Literal["tiles", "words"] = "tiles"
     reduce: tuple[Literal["x", "y"], ...] = ("x", "y")
     transfer_pj_per_bit: Constant | None = None
+    bits_per_cycle: dict[Operand, Constant] = msgspec.field(default_factory=dict)
 
 
 class Precision(Struct, frozen=True, kw_only=True):

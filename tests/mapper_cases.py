@@ -58,4 +58,5 @@ def random_machine(random: Random) -> Machine:
     return replace(
         machine, capacity_bits=capacity, read_bandwidth=bandwidth, transfer_pj_per_bit=np.array([0.05]),
         leakage_pj_per_cycle=np.asarray(random.choice([0.0, 30.0])), fill_drain=random.random() < 0.5,
+        bus_bandwidth=np.array([random.choices([np.inf, 16.0, 64.0], k=3)]),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from .traffic import Counts
 __all__ = ["Charge", "charge", "fits"]
 
 Array = NDArray[np.float64]
+OUTPUT = 2
 ROUNDING = 1e-9  # so that 32.000000000000004 / 16 is not rounded up to 3
 
 
@@ -60,7 +61,7 @@ def charge(counts: Counts, hierarchy: Hierarchy, machine: Machine) -> Charge:
     energy = sum over levels and operands of (reads x read_pj + (updates + fills) x write_pj) x word bits /
     width bits, plus MACs, plus bits x PEs over the arrays' networks, plus leakage power x time. Fractions
     of an access count as such. cycles = max(steps, and for each level ceil(bits of one instance / its
-    bandwidth), reads and writes apart and together).
+    bandwidth), reads and writes apart and together; for each bus of an array ceil(bits asked for / its width)).
     """
     bits = machine.word_bits[..., None, :, :]
     width = machine.width_bits[..., None, :, None]
@@ -82,6 +83,13 @@ def charge(counts: Counts, hierarchy: Hierarchy, machine: Machine) -> Charge:
             if np.isfinite(limit[..., level]).any():
                 rows.append(np.ceil(moved[..., level] / limit[..., None, level] - ROUNDING))
                 names.append(f"{name} {kind}")
+    for array, operand, level, _, outside in hierarchy.buses():
+        limit = machine.bus_bandwidth[..., array, operand]
+        if np.isfinite(limit).any():
+            asked = (counts.updates if operand == OUTPUT else counts.reads)[:, level, operand]
+            moved = asked * machine.word_bits[..., None, level, operand] / used[:, outside]
+            rows.append(np.ceil(moved / limit[..., None] - ROUNDING))
+            names.append(hierarchy.bus_name(array, operand))
     cycles = np.stack(np.broadcast_arrays(*rows), axis=-1)
     extra = _fill_drain(counts, hierarchy, machine) if machine.fill_drain else np.zeros(cycles.shape[:-1])
     leakage = (cycles.max(axis=-1) + extra) * machine.leakage_pj_per_cycle[..., None]

@@ -44,6 +44,28 @@ class Hierarchy:
         kept = self.keepers[operand]
         return tuple(zip(kept, (*kept[1:], -1), strict=True))
 
+    def buses(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """(array, operand, level, child, level just outside) of every operand that crosses an array's network."""
+        found = []
+        for b, block in enumerate(self.blocks):
+            if not block.spatial or not block.name.endswith("_x"):
+                continue
+            outside = sum(place < b for place in self.place) - 1
+            for operand in range(len(self.keepers)):
+                for level, child in self.pairs(operand):
+                    if self.place[level] < b < (self.place[child] if child >= 0 else len(self.blocks)):
+                        found.append((block.array, operand, level, child, outside))
+        return tuple(found)
+
+    def bus_name(self, array: int, operand: int) -> str:
+        """How the cycles of an operand's bus are called.
+
+        >>> Hierarchy((Block("pe_x", True, 4, array=0),), ("dram",), (0,), ((0,),)).bus_name(0, 1)
+        'pe input bus'
+        """
+        name = next(block.name for block in self.blocks if block.array == array).rpartition("_")[0]
+        return f"{name} {OPERANDS[operand]} bus"
+
     def without(self, skipped: Sequence[tuple[str, str]]) -> Hierarchy:
         """The same with operands bypassing levels: (level, operand) by name."""
         gone = {(self.levels.index(level), OPERANDS.index(operand)) for level, operand in skipped}

@@ -53,7 +53,9 @@ class Prices:
 
 
 def _resources(hierarchy: Hierarchy, machine: Machine) -> list[tuple[str, int, str, float]]:
-    """(name, level, kind, bits per cycle) of every limited bandwidth, in the order of charge()."""
+    """(name, level, kind, bits per cycle) of every limited bandwidth, in the order of charge(); a bus at the level
+    outside it.
+    """
     rows = []
     for level, name in enumerate(hierarchy.levels):
         for kind, limit in (
@@ -63,6 +65,10 @@ def _resources(hierarchy: Hierarchy, machine: Machine) -> list[tuple[str, int, s
         ):
             if np.isfinite(limit[level]):
                 rows.append((f"{name} {kind}", level, kind, float(limit[level])))
+    for array, operand, level, child, outside in hierarchy.buses():
+        limit = float(machine.bus_bandwidth[array, operand])
+        if np.isfinite(limit):
+            rows.append((hierarchy.bus_name(array, operand), outside, f"bus {operand} {level} {child}", limit))
     return rows
 
 
@@ -77,7 +83,7 @@ def make_prices(hierarchy: Hierarchy, machine: Machine) -> Prices:
         bits = float(machine.word_bits[level, operand])
         pj = (reads * machine.read_pj[level] + writes * machine.write_pj[level]) * bits / machine.width_bits[level]
         moved = {"read": reads, "write": writes, "read+write": reads + writes}
-        times = [moved[kind] * bits / limit if at == level else 0.0 for _, at, kind, limit in resources]
+        times = [moved.get(kind, 0) * bits / limit if at == level else 0.0 for _, at, kind, limit in resources]
         return np.array([pj, *times])
 
     for operand in range(3):
@@ -85,6 +91,9 @@ def make_prices(hierarchy: Hierarchy, machine: Machine) -> Prices:
             key = (operand, level, child)
             output = operand == OUTPUT
             prices.asked[key] = row(level, operand, 1, 1 if output else 0)
+            for place, (_, _, kind, limit) in enumerate(resources):
+                if kind == f"bus {operand} {level} {child}":
+                    prices.asked[key][1 + place] += float(machine.word_bits[level, operand]) / limit
             prices.first[key] = row(level, operand, 1 if output else 0, 0)
             arrived = row(child, operand, 0, 1) if child >= 0 else np.zeros(1 + len(resources))
             arrived[0] += _network_pj(hierarchy, machine, key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..accelerator import AcceleratorTarget, Level, Mac
+from ..accelerator import OPERANDS, AcceleratorTarget, Level, Mac
 from ..sram_fit import sram_cost
 from ..target_base import Constant
 
@@ -24,8 +24,8 @@ class Machine:
     `word_bits` are what one word takes as it is stored there, so that compressed operands have fewer;
     energies are per access of `width_bits`; bandwidths (bits per cycle, inf where unlimited) and
     capacities (bits, inf where unbounded, half if double buffered) are those of one instance.
-    `transfer_pj_per_bit[..., array]` is per bit and PE. `issued` and `gated` are the shares of a layer's
-    MACs that take a cycle and full energy, or a gated one's energy.
+    `transfer_pj_per_bit[..., array]` is per bit and PE; `bus_bandwidth[..., array, operand]` as the others.
+    `issued` and `gated` are the shares of a layer's MACs that take a cycle and full energy, or a gated one's energy.
     """
 
     word_bits: Array
@@ -37,6 +37,7 @@ class Machine:
     write_bandwidth: Array
     shared_bandwidth: Array
     transfer_pj_per_bit: Array
+    bus_bandwidth: Array
     mac_pj: Array
     gated_pj: Array
     macs_per_cycle: Array
@@ -112,6 +113,9 @@ def make_machine(
         transfer_pj_per_bit=np.array(
             [array.transfer_pj_per_bit.at(energy) if array.transfer_pj_per_bit else 0.0 for array in target.arrays]
         ),
+        bus_bandwidth=np.array(
+            [_limits([array.bits_per_cycle.get(operand) for operand in OPERANDS]) for array in target.arrays]
+        ).reshape(len(target.arrays), len(OPERANDS)),
         mac_pj=np.asarray(mac_pj),
         gated_pj=np.asarray(mac.gated_pj.at(energy) if mac.gated_pj else 0.0),
         macs_per_cycle=np.asarray(float(rate)),

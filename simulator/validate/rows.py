@@ -29,7 +29,8 @@ class ValidationRow:
 
     `mode`: "datasheet" where no measurement of the target entered the prediction, "calibrated" where some
     did; then `left_out` names what was left out of the fit for this row and `in_fit` says whether the
-    row's own measurement was in. `status` is the measurement's: published or derived.
+    row's own measurement was in. `status` is the measurement's: published, derived, or recalled
+    (from memory, not confirmed in the source's text).
     """
 
     target: str

@@ -12,6 +12,7 @@ import re
 import struct
 import tracemalloc
 import zlib
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from picojoule.models.build import GraphBuilder
+from picojoule.models.codebooks import CODEBOOK_KINDS
 from picojoule.models.codecs.dictionary import DICTIONARIES
 from picojoule.models.codecs.header import JSON_BASE, JSON_RATIO
+from picojoule.models.compress.constraints import count_sketch
+from picojoule.models.compress.quantize import binary_weights, ternary_weights, uniform_weights
 from picojoule.models.errors import FileFormatError
 from picojoule.models.model import Accuracy, CodedTensor, Model
 from picojoule.models.patterns import expander_mask
@@ -64,7 +68,31 @@ def named_model() -> Model:
     return Model("lenet-5", build_network("lenet-5"))
 
 
-FILES = [encode_pico(small_model()), encode_pico(small_model(NEWER)), encode_pico(named_model())]
+def quantized_model() -> Model:
+    """A layer for each kind of codebook and for the encodings that go with one."""
+    rng = np.random.default_rng(1)
+    net = GraphBuilder("hostile", (1, 9))
+    made = [partial(uniform_weights, bits=4, scheme=scheme, granularity=granularity)
+            for scheme in ("symmetric", "affine") for granularity in ("tensor", "channel")]  # fmt: skip
+    made += [binary_weights, partial(ternary_weights, granularity="channel"), partial(count_sketch, buckets=5, seed=2),
+             two_sides]  # fmt: skip
+    for place in range(len(made)):
+        net.gemm(f"fc{place}", 7 + place, bias=False)
+    graph = net.build()
+    coded = {name: make(rng.normal(size=parameter.shape).astype(np.float32))
+             for make, (name, parameter) in zip(made, graph.parameters.items(), strict=True)}  # fmt: skip
+    assert {tensor.codebook_dtype for tensor in coded.values()} == set(CODEBOOK_KINDS[2:])
+    return Model("hostile", graph.with_parameters({name: tensor.values for name, tensor in coded.items()}), coded)
+
+
+def two_sides(values: np.ndarray) -> CodedTensor:
+    scales = np.abs(values[:, :2]) + np.float32(0.1)
+    return CodedTensor(np.mod(np.sign(values), 3).astype(np.uint16), np.float32([0, 1, -1]), 2, "bitmask",
+                       "channel_sides", scales)  # fmt: skip
+
+
+FILES = [encode_pico(small_model()), encode_pico(small_model(NEWER)), encode_pico(quantized_model()),
+         encode_pico(named_model())]  # fmt: skip
 SLOW_FILES, FAST_FILES = 10_000, 1_000
 
 
@@ -167,7 +195,7 @@ def all_spots(value: Any) -> Any:
 def change(seed: int) -> bytes:
     """One hostile file. A third is damaged anywhere, the rest has a right checksum and often right lengths."""
     rng = random.Random(seed)
-    data = FILES[(0, 0, 0, 0, 0, 1, 1, 2)[seed % 8]]
+    data = FILES[(0, 0, 0, 0, 1, 2, 2, 3)[seed % 8]]
     header, payload = parts(data)
     version = data[4]
     match rng.randrange(7):

@@ -15,6 +15,7 @@ from ..cost import Cost
 from ..mapper import Machine, MappingResult, best_mapping, evaluate_mapping, make_machine
 from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
+from .accelerator_csc import column_machine, computes_on_columns
 from .accelerator_zeros import Shares, run_length_ratio, shares_of
 
 __all__ = ["FORMULAS", "LayerOnChip", "accelerator_cost", "map_layer"]
@@ -102,6 +103,7 @@ def _layer(
     widths: tuple[float, float],
     energy: str,
     where: str,
+    make: Any = None,
 ) -> LayerOnChip:
     """The mapping of least energy x delay for dense operands, charged with what its zeros leave.
 
@@ -111,14 +113,20 @@ def _layer(
     weight, given = widths
     bits = {"weight_bits": weight, "input_bits": given, "output_bits": min(given, float(target.mac.output_bits))}
     found = best_mapping(bounds, target, OBJECTIVE, machine=make_machine(target, energy=energy, **bits), where=where)
-    machine = make_machine(target, issued=shares.performed + shares.gated, energy=energy, **bits)
+    touched = np.ones((len(target.levels), len(OPERANDS)))
+    if computes_on_columns(target):
+        machine, shares, touched = column_machine(target, bounds, found.mapping, make, densities, bits, energy)
+    else:
+        machine = make_machine(target, issued=shares.performed + shares.gated, energy=energy, **bits)
     result = evaluate_mapping(bounds, target, found.mapping, machine=machine, where=where)
     ratio = _stored(target, densities)
     words = result.word_bits * ratio
     compute = float(result.resource_cycles[0]) * shares.stretch
+    read, write = result.reads * touched * words, (result.updates * touched + result.fills) * words
+    width = machine.width_bits[:, None]
     return LayerOnChip(
-        result, machine, shares, result.reads * words, (result.updates + result.fills) * words,
-        result.access_pj * ratio,
+        result, machine, shares, read, write,
+        read * (machine.read_pj[:, None] / width) + write * (machine.write_pj[:, None] / width),
         compute, max(compute, float(result.resource_cycles.max())) + result.fill_drain_cycles,
         "compute" if compute >= result.resource_cycles.max() else result.bound_by.split(" ")[0],
     )  # fmt: skip
@@ -218,13 +226,14 @@ def _run(
                 layers.append(None)
                 continue
             whole = replace(cast("LoopBounds", bounds), N=cast("LoopBounds", bounds).N * workload.repeats)
-            shares = shares_of(target, structures[(*design, place)], whole, float(density[(*design, place)]), n_pe)
+            make = structures[(*design, place)]
+            shares = shares_of(target, make, whole, float(density[(*design, place)]), n_pe)
             given = float(density[(*design, place)])
             left = next((float(density[(*design, i)]) for i in mapped if i > place), 1.0)
             try:
                 where = f"layer {workload.names[place]}"
                 at = tuple(float(one[(*design, place)]) for one in widths)
-                layers.append(_layer(target, whole, shares, (given, left), at, energy, where))  # type: ignore[arg-type]
+                layers.append(_layer(target, whole, shares, (given, left), at, energy, where, make))  # type: ignore[arg-type]
             except InputError as error:
                 missing[place] = str(error)
                 layers.append(None)
@@ -325,6 +334,8 @@ def _assumptions(workload: Workload, target: AcceleratorTarget, saved: float) ->
         said.append(f"X6: {used}; weight zeros from {basis}, input density {workload.activation_basis}")
     elif (workload.weight_nonzeros < workload.weight_elements).any():
         said.append("X6: zeros gain nothing here: the hardware multiplies them like any other value")
+    if computes_on_columns(target):
+        said.append("X8 to X11: columns of non-zeros, two weights a cycle; PEs wait for the fullest by the real mask")
     near = target.levels[min(1, len(target.levels) - 1)].name
     said.append(
         f"X7: activations that fit {near} stay there between layers, {saved / 8:,.0f} B off the chip saved; "

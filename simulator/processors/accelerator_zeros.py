@@ -56,8 +56,8 @@ def shares_of(target: AcceleratorTarget, make: Any, bounds: LoopBounds, input_de
     """Features multiply: independent zeros in weights and inputs."""
     performed, gated, stretch = 1.0, 0.0, 1.0
     for feature in target.sparse:
-        if feature.saves == "nothing":
-            continue
+        if feature.saves == "nothing" or (feature.saves == "skip" and feature.format == "csc"):
+            continue  # columns: accelerator_csc.py, once the mapping is known
         if feature.operand == "weight":
             one = _weight_saving(feature, make() if make is not None else None, bounds, n_pe)
         elif feature.saves == "gate":

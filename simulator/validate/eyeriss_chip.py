@@ -17,7 +17,7 @@ from ..processors.accelerator import LayerOnChip, map_layer
 from ..target import load_target
 from .rows import ValidationRow
 
-__all__ = ["eyeriss_rows"]
+__all__ = ["eyeriss_rows", "input_densities"]
 
 DATA = "data sheet: sizes, clocks, buses and published energy ratios; zeros of the inputs from memory; no number fitted"
 CHOSEN = f"{DATA}, but the mapping objective (energy x delay) and strips that round up were chosen on these rows"
@@ -48,6 +48,11 @@ VGG = _Network("VGG-16", "eyeriss_jssc2017_vgg16_n3.csv", 3, 0.236, 321.1e6, 1 /
 def _published(file: str) -> tuple[dict[str, str], ...]:
     text = resources.files(str(__package__)).joinpath(file).read_text("utf-8")
     return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def input_densities() -> dict[str, float]:
+    """Non-zeros among the inputs of AlexNet's convolutions, by layer: conv1, conv2, ..."""
+    return {row["layer"].lower(): 1 - float(row["zeros_ifmap_pct"]) / 100 for row in _published(ALEXNET.file)}
 
 
 def _bounds(row: dict[str, str], batch: int) -> LoopBounds:

@@ -6,13 +6,14 @@ from ...models.errors import InputError
 from .bars import bar_rows
 from .eie_paper import eie_rows
 from .eyeriss_chip import eyeriss_rows
+from .eyeriss_v2_chip import eyeriss_v2_rows
 from .processors import PROCESSORS, processor_rows
 from .rows import Validation
 
 __all__ = ["VALIDATED", "validate"]
 
-VALIDATED = ("eie", "eyeriss", *PROCESSORS)
-OWN_ROWS = {"eie": eie_rows, "eyeriss": eyeriss_rows}
+VALIDATED = ("eie", "eyeriss", "eyeriss-v2", *PROCESSORS)
+OWN_ROWS = {"eie": eie_rows, "eyeriss": eyeriss_rows, "eyeriss-v2": eyeriss_v2_rows}
 
 
 def validate(target: str | None = None) -> Validation:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..models.errors import InputError
 from .entropy import context_bits
-from .structure import WeightStructure, random_n_of_m, random_structure
+from .structure import WeightStructure, random_blocks, random_n_of_m, random_structure
 
 __all__ = [
     "FormatSize",
@@ -312,7 +312,9 @@ def predict_size(name: str, structure: WeightStructure, value_bits: int) -> Form
 
 
 def random_mask(rows: int, columns: int, nonzeros: int, seed: int, storage: str, kernel: int = 1) -> WeightStructure:
-    """A uniform random mask; within its groups where the storage is n of m. Raises InputError where it has no room.
+    """A uniform random mask; in the groups of a storage n of m, in whole blocks of a storage by blocks.
+
+    Raises InputError where there is no room.
 
     >>> random_mask(4, 8, 16, 1, "nm2:4").largest_group(4)
     2
@@ -320,4 +322,6 @@ def random_mask(rows: int, columns: int, nonzeros: int, seed: int, storage: str,
     sizes = format_sizes(storage)
     if sizes and sizes[0] == "nm":
         return random_n_of_m(rows, columns, nonzeros, seed, *sizes[1:], kernel)
+    if sizes:
+        return random_blocks(rows, columns, nonzeros, seed, *sizes[1:], kernel)
     return random_structure(rows, columns, nonzeros, seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..models.errors import InputError
 
-__all__ = ["WeightStructure", "random_n_of_m", "random_structure", "structure_of"]
+__all__ = ["WeightStructure", "random_blocks", "random_n_of_m", "random_structure", "structure_of"]
 
 Ints = NDArray[np.int64]
 BLOCK = 1 << 20  # elements drawn at a time
@@ -149,6 +149,29 @@ def random_structure(rows: int, columns: int, nonzeros: int, seed: int) -> Weigh
     keep = np.ones(len(positions), bool)
     keep[rng.choice(len(positions), len(positions) - nonzeros, replace=False)] = False
     return WeightStructure(rows, columns, positions[keep], "statistical")
+
+
+def random_blocks(
+    rows: int, columns: int, nonzeros: int, seed: int, high: int, wide: int, kernel: int = 1
+) -> WeightStructure:
+    """A random mask with exactly `nonzeros` ones in as few whole blocks of high x wide as hold them.
+
+    Blocks are drawn uniformly; what the last of them has too much goes.
+
+    >>> s = random_blocks(64, 64, 512, 1, 8, 8)
+    >>> s.nonzeros, s.blocks(8, 8)
+    (512, 8)
+    """
+    wide_blocks = -(-columns // wide)
+    order = np.random.default_rng(seed).permutation(-(-rows // high) * wide_blocks)
+    top, left = np.divmod(order, wide_blocks)
+    sizes = np.minimum(high, rows - top * high) * np.minimum(wide, columns - left * wide)
+    needed = int(np.searchsorted(np.cumsum(sizes), nonzeros)) + 1 if nonzeros else 0
+    row = (top[:needed, None, None] * high + np.arange(high)[:, None])
+    column = (left[:needed, None, None] * wide + np.arange(wide))
+    inside = np.broadcast_to((row < rows) & (column < columns), (needed, high, wide))
+    positions = np.broadcast_to(row * columns + column, inside.shape)[inside][:nonzeros]
+    return WeightStructure(rows, columns, np.sort(positions), "statistical", None, kernel)
 
 
 def random_n_of_m(

@@ -10,9 +10,12 @@ from typing import Literal
 
 from msgspec import field
 
-from .target_base import Constant, Count, Fraction, Name, Struct, TargetBase
+from .target_base import Constant, Count, Format, Fraction, Name, Struct, TargetBase
 
-__all__ = ["CLASSES", "PRECISIONS", "Correction", "KernelClass", "Level", "Precision", "ProcessorTarget", "bits_of"]
+__all__ = [
+    "CLASSES", "PRECISIONS", "Correction", "KernelClass", "Level", "Precision", "ProcessorTarget",
+    "WEIGHTED_KERNELS", "SparseKernel", "bits_of",
+]  # fmt: skip
 
 Precision = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4"]
 PRECISIONS: dict[str, int] = {
@@ -23,6 +26,7 @@ KernelClass = Literal[
     "recurrent", "elementwise", "normalization", "pooling", "embedding", "move", "csr_mv", "csr_mm",
 ]  # fmt: skip
 CLASSES: tuple[str, ...] = KernelClass.__args__  # type: ignore[attr-defined]
+WEIGHTED_KERNELS = ("gemm", "gemv", "conv", "conv_first", "conv_pointwise", "conv_depthwise", "conv_grouped")
 MATRIX_KERNELS = ("gemm", "conv", "conv_pointwise", "conv_grouped", "attention", "recurrent")
 Correction = Literal[
     "gemm", "gemv", "conv", "conv_first", "conv_pointwise", "conv_depthwise", "conv_grouped", "attention",
@@ -54,6 +58,19 @@ class Level(Struct, frozen=True, kw_only=True):
     holds: tuple[Literal["weight", "activation"], ...] = ("weight", "activation")
 
 
+class SparseKernel(Struct, frozen=True, kw_only=True):
+    """A kernel for weights of one pattern, for the classes and precisions that the runtime has it for.
+
+    It performs the products of the weights that `format` stores, at `relative_rate` of the dense kernel's products per
+    second; it gains where the stored share of the weights is below `relative_rate`.
+    """
+
+    format: Format
+    kernels: tuple[KernelClass, ...]
+    precisions: tuple[Precision, ...]
+    relative_rate: Constant
+
+
 class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag="processor"):
     """time = overhead + max(operations / (peak x efficiency(class, shape)), bits / bandwidth(working set)).
 
@@ -66,7 +83,8 @@ class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", 
     kernels decode on the fly: they save bytes, not operations. `matrix_macs_per_s` is the peak of tensor cores and
     their like, which only `matrix_kernels` reach; all others run at `peak_macs_per_s`. `tiles` says how many shapes
     of output tile a GPU's library has: "few" before 2017 (one for matrix products), "one" for convolutions too.
-    `tuning` says how far a microcontroller's runtime goes: portable C, a kernel library, kernels made for the network.
+    `sparse_kernels` are those besides CSR's, which "csr" in `executes` stands for. `tuning` says how far a
+    microcontroller's runtime goes: portable C, a kernel library, kernels made for the network.
     """
 
     family: Literal["cpu", "gpu", "mobile", "mcu", "npu"]
@@ -89,9 +107,16 @@ class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", 
     tiles: Literal["one", "few", "many"] = "many"
     tuning: Literal["portable", "library", "tuned"] = "library"
     weight_only_bits: tuple[Count, ...] = ()
+    sparse_kernels: tuple[SparseKernel, ...] = ()
     index_bits: Count = 32
     quality: Literal["good", "low"] | None = None
     busy_share: Fraction | None = None
+
+    @property
+    def precision_names(self) -> tuple[str, ...]:
+        """The runtime's own precision, then the narrower ones that a layer may run in."""
+        narrow: list[str] = [name for name in (*self.peak_macs_per_s, *self.matrix_macs_per_s) if bits_of(name) <= 16]
+        return tuple(dict.fromkeys((self.precision, *narrow)))
 
     @property
     def mode(self) -> str:

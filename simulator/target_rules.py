@@ -9,8 +9,9 @@ import msgspec
 
 from ..models.errors import InputError, TargetError
 from .accelerator_rules import broken_accelerator_rules
-from .formats import parse_format
+from .formats import format_sizes, parse_format
 from .target_ethos_u import ethos_u_rules
+from .target_processor import WEIGHTED_KERNELS
 from .target_systolic import systolic_rules
 
 __all__ = ["broken_rules", "check_rules"]
@@ -87,6 +88,16 @@ def _processor(target: Any) -> Iterator[Broken]:
         yield "precision", target.precision, f"a precision with a peak: {', '.join(sorted(known))}"
     if target.busy_w.value < target.idle_w.value:
         yield "busy_w", target.busy_w.value, f"at least idle_w, {target.idle_w.value}"
+    for place, kernel in enumerate(target.sparse_kernels):
+        path = f"sparse_kernels[{place}]"
+        if format_sizes(kernel.format) is None and kernel.format != "csr":
+            yield f"{path}.format", kernel.format, "csr, nmN:M or blockRxC: weights that a kernel can skip"
+        elif kernel.format != "csr" and kernel.format not in target.executes:
+            yield f"{path}.format", kernel.format, f"one of executes: {', '.join(target.executes)}"
+        if not kernel.kernels or not set(kernel.kernels) <= set(WEIGHTED_KERNELS):
+            yield f"{path}.kernels", sorted(kernel.kernels), f"some of {', '.join(WEIGHTED_KERNELS)}"
+        if not 0 < kernel.relative_rate.value <= 1:
+            yield f"{path}.relative_rate", kernel.relative_rate.value, "above 0, at most 1: the dense kernel's rate"
     if target.units > SMALL_COUNT or target.index_bits > 64:
         yield "units, index_bits", f"{target.units}, {target.index_bits}", f"at most {SMALL_COUNT} and 64"
 

@@ -16,7 +16,7 @@ from picojoule.simulator.calibrate.classes_fit import corrected, fit_corrections
 from picojoule.simulator.calibrate.published import read_rows
 from picojoule.simulator.calibrate.refit import calibrated, fit_family, folds_of
 from picojoule.simulator.estimate import estimate
-from picojoule.simulator.processors.plan import Rates
+from picojoule.simulator.processors.rates import Rates
 from picojoule.simulator.processors.timing import Table
 from picojoule.simulator.target import ProcessorTarget, load_target
 from picojoule.simulator.validate.bars import bar_rows

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...models.load import load_model
 from ..processors.classes import kernels_of
-from ..processors.plan import Rates, device_of
+from ..processors.rates import Rates, device_of
 from ..processors.timing import Device, Shapes, Table, cache_share, compute_seconds, memory_seconds
 from ..target import ProcessorTarget, load_target
 from ..target_processor import CLASSES, bits_of

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import csr_bits, parse_format
-from ..target_processor import CLASSES, Level, ProcessorTarget, bits_of
+from ..target_processor import CLASSES, ProcessorTarget, bits_of
 from ..workload import Workload
-from .classes import FamilyTable, Kernels, family_table, kernels_of
-from .timing import Device, Shapes, Table, cache_share, compute_seconds, memory_seconds
+from .classes import Kernels, kernels_of
+from .rates import Rates, cached_shares, device_of, precisions_of
+from .sparse_kernels import Candidate, sparse_candidates
+from .timing import Device, Table, compute_seconds, memory_seconds
 
-__all__ = ["Plan", "Rates", "device_of", "homes_of", "plan"]
+__all__ = ["Plan", "plan"]
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Times by design and layer, the format executed, and what moves; zeros where nothing runs."""
+    """Times by design and layer, the format executed, and what moves; zeros where nothing runs.
+
+    `executed` indexes `formats`, 0 being dense. `break_even` is the stored share of the weights below which the best
+    sparse kernel of a layer gains, 0 where it has none; `patterned` marks zeros in the pattern of such a kernel.
+    """
 
     kernels: Kernels
     classes: NDArray[np.intp]
     ran: NDArray[np.bool_]
-    sparse: NDArray[np.bool_]
+    formats: tuple[str, ...]
+    executed: NDArray[np.intp]
     precision: NDArray[np.intp]
     value_bits: Array
     overhead_s: Array
@@ -40,116 +47,62 @@ class Plan:
     break_even: Array
 
     @property
+    def sparse(self) -> NDArray[np.bool_]:
+        return self.executed > 0
+
+    @property
     def total_s(self) -> Array:
         return self.overhead_s + np.maximum(self.compute_s, self.memory_s) + self.unfused_s
 
 
+def _asked(workload: Workload) -> NDArray[np.str_]:
+    """The format asked for, entropy coding aside, as it is undone when loaded."""
+    return np.char.replace(workload.storage_asked, "+huffman", "")
+
+
 @dataclass(frozen=True, eq=False)
-class Rates:
-    """A family's table with a target's corrections in place, and what no timing function needs."""
+class _Best:
+    """The fastest kernel so far, by design and layer."""
 
-    table: Table
-    power: Array
-    overhead_s: float
-    tuning: float
+    executed: NDArray[np.intp]
+    classes: NDArray[np.intp]
+    compute_s: Array
+    memory_s: Array
+    weight_bits: Array
+    share: Array
+    break_even: Array
 
-    @classmethod
-    def of(cls, target: ProcessorTarget, family: FamilyTable | None = None) -> Rates:
-        family = family or family_table(target.family)
-        fix = {name: constant.value for name, constant in target.corrections.items()}
-        factor = np.array([fix.get(name, 1.0) for name in CLASSES])
-        parameters = {name: constant.value for name, constant in family.parameters.items()}
-        cycles = parameters.get("overhead_cycles", 0.0) / target.clock_hz.value
-        usual = (parameters.get("overhead_s", 0.0) + cycles) * fix.get("overhead", 1.0)
-        overhead = target.overhead_s.value if target.overhead_s else usual
-        bandwidth = family.column("bandwidth") * factor * fix.get("bandwidth", 1.0)
-        table = Table(family.column("efficiency") * factor, bandwidth, parameters)
-        tuning = parameters.get(f"tuning_{target.tuning}", 1.0)
-        own = {name: constant.value for name, constant in target.power_share.items()}
-        shares = zip(CLASSES, family.column("power") * fix.get("power", 1.0), strict=True)
-        return cls(table, np.array([own.get(name, share) for name, share in shares]), overhead, tuning)
-
-
-def homes_of(target: ProcessorTarget) -> tuple[Level, Level, Level | None]:
-    """(where weights lie, where activations lie, the last cache before them if there is one)."""
-    weights = next(level for level in reversed(target.memories) if "weight" in level.holds)
-    activations = next(level for level in reversed(target.memories) if "activation" in level.holds)
-    caches = [level for level in target.memories if level is not weights and level is not activations]
-    return weights, activations, caches[-1] if caches else None
+    def against(self, other: Candidate, place: int, may: NDArray[np.bool_], must: NDArray[np.bool_]) -> _Best:
+        """With `other` where it is faster and `may` run, or `must`."""
+        now = np.maximum(self.compute_s, self.memory_s)
+        takes = other.applies & (may & (other.share < 1) & (other.total_s < now) | must)
+        dense = np.where(self.executed == 0, now, 0.0)
+        gain = np.divide(dense, other.total_s, out=np.zeros(dense.shape), where=other.total_s > 0)
+        limit = np.where(other.applies & may & (other.share < 1), np.minimum(1.0, other.share * gain), 0.0)
+        return _Best(
+            np.where(takes, place, self.executed), np.where(takes, other.classes, self.classes),
+            np.where(takes, other.compute_s, self.compute_s), np.where(takes, other.memory_s, self.memory_s),
+            np.where(takes, other.weight_bits, self.weight_bits), np.where(takes, other.share, self.share),
+            np.maximum(self.break_even, limit),
+        )  # fmt: skip
 
 
-def _precisions(workload: Workload, target: ProcessorTarget) -> tuple[list[str], NDArray[np.intp]]:
-    """The target's precisions, and by layer the index of the one that runs: narrow where both operands are."""
-    names = [target.precision]
-    for name in (*target.peak_macs_per_s, *target.matrix_macs_per_s):
-        if name not in names and name in ("fp16", "bf16", "fp8", "int8", "int4"):
-            names.append(name)
-    widest = np.maximum(workload.activation_bits, np.where(workload.weight_elements > 0, workload.weight_bits, 0.0))
-    chosen = np.zeros(np.shape(widest), np.intp)
-    bits = np.full(np.shape(widest), float(bits_of(target.precision)))
-    for place, name in enumerate(names):
-        narrower = (widest <= bits_of(name)) & (bits > bits_of(name))
-        chosen, bits = np.where(narrower, place, chosen), np.where(narrower, float(bits_of(name)), bits)
-    return names, chosen
-
-
-def _peak(target: ProcessorTarget, name: str, matrix: bool) -> float:
-    """MAC/s of a precision; vector units without it compute in fp32, or in what there is."""
-    table = target.matrix_macs_per_s if matrix and name in target.matrix_macs_per_s else target.peak_macs_per_s
-    found = table.get(name) or table.get("fp32") or next(iter(table.values()))  # type: ignore[call-overload]
-    return found.value
-
-
-def device_of(target: ProcessorTarget, shapes: Shapes, name: str, rates: Rates) -> Device:
-    """The target as the timing functions take it, for kernels that run in precision `name`."""
-    allowed = np.isin(shapes.place, [CLASSES.index(kernel) for kernel in target.matrix_kernels])
-    matrix = allowed & (name in target.matrix_macs_per_s)
-    first = shapes.of("conv_first") & ~matrix & (bits_of(name) < 32) & (target.family == "gpu")
-    wide = "fp32" if "fp32" in target.peak_macs_per_s else name
-    vector = np.where(first, _peak(target, wide, False), _peak(target, name, False))
-    rate = np.where(matrix, _peak(target, name, True), vector) * rates.tuning
-    weight_home, activation_home, cache = homes_of(target)
-    weights, activations = (home.bandwidth_bits_per_s for home in (weight_home, activation_home))
-    outside = activations.value if activations else np.inf
-    inside = outside * rates.table.parameters["cache_speedup"]
-    if cache is not None and cache.bandwidth_bits_per_s is not None:
-        inside = cache.bandwidth_bits_per_s.value
-    return Device(
-        rate=rate,
-        matrix=matrix,
-        narrow_first=first,
-        few_tiles=target.tiles != "many",
-        one_tile=(target.tiles == "one") | ((target.tiles == "few") & (bits_of(name) < 16)),
-        units=float(target.units),
-        macs_per_cycle=rate / (target.units * target.clock_hz.value),
-        weight_bandwidth=weights.value if weights else np.inf,
-        activation_bandwidth=outside,
-        cache_bandwidth=inside,
-        cache_bits=cache.capacity_bits.value if cache and cache.capacity_bits else 0.0,
-    )
-
-
-def _cached(device: Device, rates: Rates, weights: Array, activations: Array, residency: str) -> tuple[Array, Array]:
-    """Shares of the weights' and the activations' traffic that the cache serves, in the steady state."""
-    usable = rates.table.parameters["cache_usable"]
-    own = cache_share(device.cache_bits, weights + activations, usable)
-    network = cache_share(device.cache_bits, weights.sum(axis=-1, keepdims=True) + activations, usable)
-    return (network if residency == "warm" else np.zeros_like(network)), own
-
-
-def _free(workload: Workload, target: ProcessorTarget) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(may run dense, may run CSR): a format asked for that a kernel executes is what runs."""
-    family = np.array([parse_format(name)[0] if name else "" for name in workload.storage_asked.flat])
-    family = family.reshape(workload.storage_asked.shape)
-    has_csr = "csr" in target.executes
-    return ~((family == "csr") & has_csr), (family != "dense") & has_csr
+def _fastest(workload: Workload, dense: _Best, candidates: list[Candidate]) -> tuple[tuple[str, ...], _Best]:
+    """A format asked for that a kernel executes is what runs wherever that kernel exists."""
+    asked, best = _asked(workload), dense
+    formats = ("dense", *(candidate.format for candidate in candidates))
+    known = np.isin(asked, formats)
+    for place, candidate in enumerate(candidates, 1):
+        mine = asked == candidate.format
+        best = best.against(candidate, place, ~known | mine, mine)
+    return formats, best
 
 
 def plan(workload: Workload, target: ProcessorTarget, residency: str = "warm") -> Plan:
     """The fastest kernel of each layer among those that execute its format, and its times."""
     kernels, rates = kernels_of(workload), Rates.of(target)
     shapes, table = kernels.shapes(workload), rates.table
-    names, precision = _precisions(workload, target)
+    names, precision = precisions_of(workload, target)
     ran = ~workload.opaque
     value_bits = np.array([float(bits_of(name)) for name in names])[precision]
     devices = [device_of(target, shapes, name, rates) for name in names]
@@ -167,36 +120,43 @@ def plan(workload: Workload, target: ProcessorTarget, residency: str = "warm") -
     )
     rows = np.where(workload.table_elements > 0, 1.0, 0.0) * workload.output_elements * value_bits
     moved = (workload.input_elements + workload.output_elements) * value_bits + rows
-    cached = _cached(devices[0], rates, stored, moved, residency)
+    cached = cached_shares(devices[0], rates, stored, moved, residency)
     memory = memory_seconds(np.broadcast_to(kernels.place, moved.shape), stored, moved, cached, devices[0], table)
     compute, memory = compute + 0 * memory, memory + 0 * compute
     extra, passes, extra_s = _unfused(workload, target, table, devices[0], value_bits, cached[1])
-    csr = _csr(workload, kernels, target, rates, devices[0], value_bits, moved, residency)
-    shape = np.broadcast_shapes(memory.shape, csr["total"].shape, workload.storage_asked.shape, workload.density.shape)
-    compute, memory = np.broadcast_to(compute, shape), np.broadcast_to(memory, shape)
-    dense = np.maximum(compute, memory)
-    can_dense, can_csr = _free(workload, target)
-    applies = can_csr & (workload.weight_elements > 0) & kernels.is_class("gemm", "gemv") & (workload.density < 1)
-    asked = ~can_dense & kernels.is_class("gemm", "gemv") & (workload.weight_elements > 0)
-    sparse = np.broadcast_to((applies & (csr["total"] < dense)) | asked, shape)
-    gain = np.divide(dense, csr["total"], out=np.zeros(shape), where=csr["total"] > 0)
+    candidates = sparse_candidates(
+        workload, kernels, target, rates, devices[0], compute, value_bits,
+        [precision == place for place in range(len(names))], moved, residency,
+    )  # fmt: skip
+    shape = np.broadcast_shapes(
+        memory.shape, workload.storage_asked.shape, workload.density.shape, *(c.total_s.shape for c in candidates)
+    )
+    def spread(values: Any) -> Any:
+        return np.broadcast_to(values, shape)
+
+    dense = _Best(
+        spread(np.intp(0)), spread(kernels.place), spread(compute), spread(memory), spread(stored), spread(1.0),
+        spread(0.0),
+    )  # fmt: skip
+    formats, best = _fastest(workload, dense, candidates)
     return Plan(
         kernels=kernels,
-        classes=np.where(sparse, csr["place"], kernels.place),
+        classes=best.classes,
         ran=np.broadcast_to(ran, shape),
-        sparse=sparse,
+        formats=formats,
+        executed=best.executed,
         precision=np.broadcast_to(precision, shape),
         value_bits=np.broadcast_to(value_bits, shape),
         overhead_s=np.where(ran, rates.overhead_s * (1 + extra), 0.0) + np.zeros(shape),
-        compute_s=np.where(ran, np.where(sparse, csr["compute"], compute), 0.0),
-        memory_s=np.where(ran, np.where(sparse, csr["memory"], memory), 0.0),
+        compute_s=np.where(ran, best.compute_s, 0.0),
+        memory_s=np.where(ran, best.memory_s, 0.0),
         unfused_s=np.broadcast_to(np.where(ran, extra_s, 0.0), shape),
-        performed=np.where(ran, np.where(sparse, workload.macs * workload.density, workload.macs), 0.0),
-        weight_bits=np.where(sparse, csr["bits"], stored),
+        performed=np.where(ran, workload.macs * best.share, 0.0),
+        weight_bits=best.weight_bits,
         activation_bits=np.broadcast_to(moved + passes, shape),
         weights_cached=np.broadcast_to(cached[0], shape),
         activations_cached=np.broadcast_to(cached[1], shape),
-        break_even=np.where(applies, np.minimum(1.0, workload.density * gain), 0.0),
+        break_even=best.break_even,
     )
 
 
@@ -210,19 +170,3 @@ def _unfused(
     place = np.full(passes.shape, CLASSES.index("elementwise"))
     zero = np.zeros_like(passes)
     return workload.fused_behind, passes, memory_seconds(place, zero, passes, (zero, cached), device, table)
-
-
-def _csr(
-    workload: Workload, kernels: Kernels, target: ProcessorTarget, rates: Rates, device: Device, value_bits: Array,
-    moved: Array, residency: str,
-) -> dict[str, Array]:  # fmt: skip
-    """Times and bits if every layer ran from CSR: products at a low rate, matrix entries with their indices."""
-    place = np.where(kernels.m > 1, CLASSES.index("csr_mm"), CLASSES.index("csr_mv"))
-    bits = csr_bits(workload.weight_rows, workload.weight_nonzeros, value_bits, target.index_bits, target.index_bits)
-    bits = bits + workload.bias_bits
-    cached = _cached(device, rates, bits, moved, residency)
-    place = np.broadcast_to(place, bits.shape)
-    memory = memory_seconds(place, bits, moved, cached, device, rates.table)
-    rate = _peak(target, target.precision, False) * rates.table.efficiency[place]
-    compute = workload.macs * workload.density / rate
-    return {"place": place, "bits": bits, "compute": compute, "memory": memory, "total": np.maximum(compute, memory)}

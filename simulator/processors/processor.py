@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cost import Cost
-from ..formats import parse_format
+from ..formats import format_sizes, parse_format
 from ..target_base import Constant, Interval
 from ..target_processor import CLASSES, ProcessorTarget, bits_of
 from ..terms import Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
 from .classes import family_table
-from .plan import Plan, Rates, homes_of, plan
+from .plan import Plan, plan
+from .rates import Rates, homes_of
 
 __all__ = ["FORMULAS", "processor_cost"]
 
@@ -70,7 +71,7 @@ def processor_cost(workload: Workload, target: ProcessorTarget, *, energy: str, 
         target,
         (*_time_terms(target, run, rates), *_energy_terms(target, run, rates, traffic, energy)),
         traffic,
-        executed=np.where(run.ran, np.where(run.sparse, "csr", "dense"), ""),
+        executed=np.where(run.ran, np.array(run.formats)[run.executed], ""),
         bound_by=np.where(run.ran, bound, ""),
         macs_performed=run.performed,
         macs_gated=np.zeros_like(run.performed),
@@ -206,7 +207,7 @@ def _load(workload: Workload, target: ProcessorTarget, run: Plan, rates: Rates) 
     bits = bits + np.where(run.ran, workload.table_bits, 0.0)
     family = np.broadcast_to(np.vectorize(lambda name: parse_format(name)[0] if name else "")(workload.storage), shape)
     coded = np.broadcast_to(np.char.endswith(workload.storage, "+huffman"), shape)
-    executed = np.where(run.sparse, "csr", "dense")
+    executed = np.array(run.formats)[run.executed]
     narrow = np.isin(workload.weight_bits, [float(width) for width in target.weight_only_bits])
     ready = (family == executed) & ~coded & ((workload.weight_bits >= run.value_bits) | narrow)
     symbols = np.where(ready | ~weighted, 0.0, workload.storage_entries) * np.where(coded, 2.0, 1.0)
@@ -236,16 +237,35 @@ def _assumptions(workload: Workload, target: ProcessorTarget, run: Plan) -> tupl
             f"P9: the network runs in {target.runtime}'s own precision, {target.precision}, as if quantized by it; its "
             "accuracy then is not known from this"
         )
-    idle = weighted & (workload.density < 1) & ~run.sparse
+    said += _sparsity(workload, target, run)
+    if np.any(run.weights_cached >= 1) and homes_of(target)[2] is not None:
+        said.append("P7: the weights stay in the cache between inferences")
+    return tuple(said)
+
+
+def _sparsity(workload: Workload, target: ProcessorTarget, run: Plan) -> list[str]:
+    """What zeros that no kernel skips gain, namely nothing; and how fast kernels for patterns are taken to be."""
+    said = []
+    idle = np.broadcast_to((workload.weight_elements > 0) & (workload.density < 1), run.sparse.shape) & ~run.sparse
     if np.any(idle):
         gains = run.break_even[run.break_even > 0]
         zeros = 1 - float(np.max(np.where(idle, workload.density, 0.0)))
+        stored = np.unique(np.broadcast_to(workload.storage, idle.shape)[idle])
+        patterns = sorted(name for name in stored if format_sizes(name))
+        others = [name for name in run.formats if format_sizes(name) and name not in patterns]
         limit = (
             f"no kernel on this target gains above density {float(np.median(gains)):.2g}"
             if gains.size
             else ("no kernel on this target gains from it")
         )
-        said.append(f"P6: {zeros:.0%} unstructured sparsity: {limit}; time unchanged")
-    if np.any(run.weights_cached >= 1) and homes_of(target)[2] is not None:
-        said.append("P7: the weights stay in the cache between inferences")
-    return tuple(said)
+        kind = " and ".join(patterns) or "unstructured"
+        instead = f" (it has kernels for {' and '.join(others)})" if others else ""
+        said.append(f"P6: {zeros:.0%} {kind} sparsity: {limit}; time unchanged{instead}")
+    for place, name in enumerate(run.formats):
+        if format_sizes(name) and np.any(run.executed == place):
+            rate = next(kernel.relative_rate for kernel in target.sparse_kernels if kernel.format == name)
+            said.append(
+                f"P10: {name} kernels perform the products of stored weights at {rate.value:g} of the dense kernels' "
+                f"rate ({rate.status}{f', {rate.low:g} to {rate.high:g}' if rate.low and rate.high else ''})"
+            )
+    return said

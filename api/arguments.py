@@ -85,6 +85,7 @@ def map_layers(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--objective", choices=("energy", "latency", "edp", "pareto"), default="energy")
     sub.add_argument("--mapspace", metavar="NAME", help="one that the target names (default: its own choice)")
     sub.add_argument("--mapping", metavar="FILE", help='instead of searching: TOML, mapping = ["dram: K6 C64", ...]')
+    sub.add_argument("--sweep", metavar="LEVEL", help="energy against the size of this memory, for one --layer")
     sub.add_argument("--budget", type=seconds, metavar="S", help="CPU seconds after which the best so far is given")
     network_options(sub)
     as_json(sub)

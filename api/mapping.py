@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import __version__
+from .buffer_sizes import print_sizes
 from .commands import parse_shapes, print_json
 from .models.errors import InputError
 from .models.load import load_model
@@ -31,6 +32,12 @@ def map(arguments: argparse.Namespace) -> None:  # noqa: A001 - the command's na
         raise InputError("--target", target.name, "an accelerator with memory levels, whose mapping is free",
                          "for the cost on this one: picojoule estimate")  # fmt: skip
     layers, unmapped = _layers(arguments)
+    if arguments.sweep is not None:
+        if len(layers) > 1 or arguments.objective == "pareto":
+            raise InputError("--sweep", f"{len(layers)} layers, {arguments.objective}", "one --layer and one objective",
+                             f"for example --layer {layers[0][0]}")  # fmt: skip
+        print_sizes(target, layers[0][0], layers[0][2], arguments.sweep, arguments.objective, as_json=arguments.json)
+        return
     results = _map_layers(arguments, target, layers)
     if arguments.json:
         print_json(_document(arguments, target, layers, results, unmapped))

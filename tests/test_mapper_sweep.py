@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from picojoule.cli import main
 from picojoule.models.errors import InputError
 from picojoule.models.loops import LoopBounds
 from picojoule.simulator.accelerator import AcceleratorTarget
@@ -35,3 +38,27 @@ def test_energy_against_buffer_size_is_a_u() -> None:
 def test_a_level_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match=r"^buffer_sweep: got cache, cacti-lstp.*wanted a level among shared_glb"):
         buffer_sweep(LAYER, eyeriss(), "cache", [KIB])
+
+
+def test_the_command_shows_the_u(capsys: pytest.CaptureFixture[str]) -> None:
+    """Least energy inside the range, more at both ends; the size of the target's own buffer among them."""
+    arguments = ["map", "alexnet", "--target", "eyeriss-168", "--layer", "conv3", "--sweep", "shared_glb"]
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    sizes, energies = ([row[key] for row in document["sizes"]] for key in ("capacity_bytes", "energy_pj"))
+    assert 102_400 in sizes
+    assert energies[0] > min(energies) < energies[-1]
+    assert energies.index(min(energies)) not in (0, len(energies) - 1)
+    assert main(arguments) == 0
+    assert "least" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    (["--layer", "conv3", "--sweep", "cache"], "a level with a capacity: shared_glb, ifmap_spad"),
+    (["--layer", "conv3", "--sweep", "dram"], "a level with a capacity: shared_glb"),
+    (["--sweep", "shared_glb"], "one --layer and one objective"),
+    (["--layer", "conv3", "--sweep", "shared_glb", "--objective", "pareto"], "one --layer and one objective"),
+])  # fmt: skip
+def test_a_wrong_sweep_is_refused(wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["map", "alexnet", "--target", "eyeriss-168", *wrong]) == 1
+    assert message in capsys.readouterr().err

@@ -1,23 +1,24 @@
 """Fit every class table and every correction again, and predict each case without its own measurement.
 
-    python -m picojoule.simulator.calibrate.refit OUT
+    python -m picojoule.simulator.calibrate.refit simulator
 
-writes OUT/processor_classes.toml, OUT/corrections.toml (what belongs into the targets' files) and
-OUT/out_of_fold.csv, the table that `picojoule validate` reads. Datasheet mode leaves one device out of its family's
-fit; calibrated mode fits corrections on the family's table to nine tenths of the device's shapes or networks.
+run in a checkout, writes simulator/tables/processor_classes.toml, the corrections and intervals in simulator/targets/
+and simulator/validate/out_of_fold.csv, the table that `picojoule validate` reads: two minutes. Datasheet mode leaves a
+device out of its family's fit; calibrated mode fits corrections on the family's table to nine tenths of the device's
+shapes or networks.
 """
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models.errors import InputError
 from ..processors.timing import Table
 from .cases import Cases, join, kernel_cases, network_cases
 from .cases_published import eie_cases
@@ -25,8 +26,9 @@ from .classes_fit import corrected, fit_corrections, fit_table, merged, table_of
 from .energies import eie_energy_rows, power_shares, tiny_energy_rows
 from .families import FAMILIES, Family, family_cases
 from .records import Record, records_of
+from .ship import ship
 
-__all__ = ["Fitted", "calibrated", "datasheet", "fit_family", "main"]
+__all__ = ["Fitted", "calibrated", "datasheet", "fit_family", "fitted_rows", "main"]
 
 Array = NDArray[np.float64]
 FOLDS = 10
@@ -194,25 +196,19 @@ def table_text(fits: Mapping[str, Fitted]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def corrections_text(corrections: Mapping[str, Mapping[str, float]]) -> str:
-    """corrections.toml: one table a target."""
-    lines = []
-    for target, values in sorted(corrections.items()):
-        lines += [f"[{target}]", *(f"{name} = {value:.4g}" for name, value in values.items()), ""]
-    return "\n".join(lines)
+def fitted_rows() -> dict[str, frozenset[tuple[str, str]]]:
+    """(target, case) of every row that a family is fitted to."""
+    return {name: frozenset((label.target, label.case) for label in family_cases(name).labels) for name in FAMILIES}
 
 
 def main(folder: str) -> None:
-    """Write the three files into `folder`."""
+    """Refit everything, then write it into the folder `simulator` of a checkout."""
+    simulator = Path(folder)
+    missing = [name for name in ("tables", "targets", "validate") if not (simulator / name).is_dir()]
+    if missing:
+        raise InputError("OUT", folder, f"the folder simulator of a checkout, with {', '.join(missing)} in it")
     fits, corrections, records = run()
-    out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "processor_classes.toml").write_text(table_text(fits), "utf-8")
-    (out / "corrections.toml").write_text(corrections_text(corrections), "utf-8")
-    with (out / "out_of_fold.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Record.__dataclass_fields__)
-        writer.writerows(astuple(record) for record in records)
+    ship(simulator, table_text(fits), fitted_rows(), corrections, records)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from picojoule.models.compress.dataset import load_data
 from picojoule.models.compress.post_training import PostTraining, post_training, without_epochs
 from picojoule.models.compress.recipe import Recipe, check_recipe, load_recipe
 from picojoule.models.compress.run import compress
+from picojoule.models.compress.stage_settings import QuantizeStage
 from picojoule.models.data import load_split
 from picojoule.models.errors import InputError
 from picojoule.models.exporters import export_model
@@ -137,6 +138,12 @@ NO_EPOCHS = {
     "expander": {"expander": {"degree": {"ip1": 80, "ip2": 30}}, "share": {"bits": {"*": 5}, "epochs": 0},
                  "encode": {"format": "dense+huffman"}},
     "sketch": {"sketch": {"values": {"ip1": 0.05, "ip2": 0.25}}, "share": {"bits": {"*": 5}, "epochs": 0}},
+    "affine": {"quantize": {"bits": {"ip1": 4, "*": 8}, "epochs": 0, "scheme": "affine", "granularity": "channel"},
+               "encode": {"format": "dense+huffman"}},
+    "ternary": {"prune": {"density": {"*": 0.5}, "gradual_epochs": 0, "retraining_epochs": 0},
+                "quantize": {"bits": {"ip3": 8, "*": 2}, "epochs": 0, "method": "ternary"}},
+    "binary": {"quantize": {"bits": {"ip3": 8, "*": 1}, "epochs": 0, "method": "binary"},
+               "encode": {"format": "dense"}},
     "global": {"prune": {"density": {"*": 0.04}, "gradual_epochs": 0, "retraining_epochs": 0, "threshold": "global"},
                "share": {"bits": {"*": 5}, "epochs": 0}},
 }  # fmt: skip
@@ -162,6 +169,12 @@ def test_without_epochs_the_trainer_is_not_needed_and_would_give_the_same(name: 
     assert decode_pico(encode_pico(mine), "x.pico").coded.keys() == mine.coded.keys()
 
 
+@pytest.mark.parametrize("settings", [{"activation_bits": 8}, {"method": "lsq"}])
+def test_what_is_calibrated_needs_data(settings: dict) -> None:
+    recipe = {"name": "x", "train": {"epochs": 0}, "quantize": {"bits": {"*": 4}, "epochs": 0, **settings}}
+    assert without_epochs(msgspec.convert(recipe, Recipe), load_model(MODEL).graph) is None
+
+
 def test_known_weights_are_trained_first_under_a_sketch() -> None:
     recipe = {"name": "x", "train": {"epochs": 1}, "sketch": {"values": {"ip1": 0.05}}}
     assert without_epochs(msgspec.convert(recipe, Recipe), load_model(MODEL).graph) is None
@@ -184,6 +197,16 @@ def test_the_smallest_of_the_encodings_is_taken() -> None:
     sparse = post_training(tiny(rng.normal(size=(60, 80))), PostTraining(bits=4, density=0.05))
     assert dense.coded["fc.weight"].encoding == "dense+huffman"
     assert sparse.coded["fc.weight"].encoding == "relative5+huffman"
+
+
+@pytest.mark.parametrize("method", ["uniform", "ternary", "binary"])
+def test_grids_take_the_smallest_encoding_too(method: str) -> None:
+    weights = np.random.default_rng(0).normal(size=(60, 80))
+    bits = {"uniform": 6, "ternary": 2, "binary": 1}[method]
+    settings = PostTraining(quantize=msgspec.convert({"bits": {"*": bits}, "epochs": 0, "method": method},
+                                                     QuantizeStage))  # fmt: skip
+    wanted = {"uniform": "dense+huffman", "ternary": "dense+huffman", "binary": "sign"}
+    assert post_training(tiny(weights), settings).coded["fc.weight"].encoding == wanted[method]
 
 
 def test_settings_by_layer_and_unshared_layers(tmp_path: Path) -> None:

@@ -29,9 +29,10 @@ from .low_rank import low_rank
 from .masks import global_densities, parse_method, prune_mask
 from .progress import Progress, silent
 from .prune import by_layer, known_values, weight_names
+from .quantize import method_at, quantized
 from .recipe import Recipe
 from .share import Init, Method, share_weights
-from .stage_settings import ExpanderMasks, LowRankStage, SketchedWeights
+from .stage_settings import ExpanderMasks, LowRankStage, QuantizeStage, SketchedWeights
 from .structured import shrink
 
 __all__ = [
@@ -42,7 +43,8 @@ __all__ = [
 SMALLEST = "smallest"  # of the encodings tried, layer by layer
 TRIED = ("dense+huffman", "bitmask+huffman", "relative5+huffman")
 DEFAULT_BITS = 8
-RUNS_WITHOUT_TRAINING = {"train", "low_rank", "structured", "prune", "share"}  # stages that this module knows
+RUNS_WITHOUT_TRAINING = {"train", "low_rank", "structured", "prune", "share", "quantize"}  # stages known here
+LEARNED = ("lsq", "ttq")  # quantizers with steps or scales that training sets
 
 Density = float | Mapping[str, float]
 Bits = int | Mapping[str, int]
@@ -55,7 +57,8 @@ class PostTraining:
     `prune` is a method of `masks.prune_mask`, `share` one of `share.METHODS`; `encoding` a format, or "smallest".
     One `threshold` for all layers is "global". Before all that: `keep` takes whole channels out, by `criterion` (see
     `structured.shrink`), `low_rank` splits layers, and the layers of `expander` and `sketch` get their masks and hashed
-    values, which pruning, and for a sketch sharing too, then leaves alone.
+    values, which pruning, and for a sketch sharing too, then leaves alone. `quantize` puts weights on grids instead of
+    sharing them.
     """
 
     density: Density | None = None
@@ -72,6 +75,7 @@ class PostTraining:
     low_rank: LowRankStage | None = None
     expander: ExpanderMasks | None = None
     sketch: SketchedWeights | None = None
+    quantize: QuantizeStage | None = None
 
 
 def without_epochs(recipe: Recipe, graph: Graph) -> PostTraining | None:
@@ -84,9 +88,15 @@ def without_epochs(recipe: Recipe, graph: Graph) -> PostTraining | None:
                    if getattr(recipe, name) is not msgspec.UNSET}  # fmt: skip
     stages = [(name, getattr(recipe, name)) for name in recipe.stages if name != "train" or constraints]
     unknown = not {name for name, _ in stages} <= RUNS_WITHOUT_TRAINING
+    quantize = recipe.quantize
+    if isinstance(quantize, QuantizeStage) and (
+        quantize.method in LEARNED or quantize.activation_bits is not msgspec.UNSET
+    ):
+        return None  # calibrated on training data
     if not graph.has_weights or unknown or any(stage.epochs for _, stage in stages):
         return None
     found: dict[str, Any] = {"encoding": recipe.encode.format, **constraints}
+    found |= {"quantize": quantize} if isinstance(quantize, QuantizeStage) else {}
     settings = dict(stages)
     if pruning := settings.get("prune"):
         found |= {"density": pruning.density, "prune": pruning.method}
@@ -129,6 +139,7 @@ def post_training(
     if settings.expander:
         encodings |= expander_encodings(graph, settings.expander, seed, settings.encoding)
     densities, widths = _densities(graph, settings), by_layer(graph, settings.bits)
+    grids = by_layer(graph, settings.quantize.bits) if settings.quantize else {}
     for place, (layer, name) in enumerate(layers.items()):
         if name in coded:
             continue
@@ -140,6 +151,12 @@ def post_training(
             weights = values[name] = np.where(kept, weights, np.float32(0))
         if layer in widths:
             coded[name] = _shared(weights, widths[layer], replace(settings, encoding=encodings[name]), seed, where)
+            values[name] = coded[name].values
+        elif settings.quantize is not None and layer in grids:
+            method = method_at(settings.quantize.method, grids[layer])
+            first = TRIED[0] if encodings[name] == SMALLEST else encodings[name]
+            tensor = quantized(weights, method, grids[layer], settings.quantize, first, where)
+            coded[name] = _smallest(tensor) if encodings[name] == SMALLEST else tensor
             values[name] = coded[name].values
         tell("prune and share", place + 1, len(layers))
     return Model(graph.name, graph.with_parameters(values), coded)
@@ -175,7 +192,12 @@ def _shared(weights: NDArray[np.float32], bits: int, settings: PostTraining, see
         weights, bits, init=settings.init, iterations=settings.iterations, seed=seed, encoding=first, where=where,
         method=settings.share, rate_weight=settings.rate_weight,
     )  # fmt: skip
-    if settings.encoding != SMALLEST:
+    return _smallest(tensor) if settings.encoding == SMALLEST else tensor
+
+
+def _smallest(tensor: CodedTensor) -> CodedTensor:
+    """In the smallest of the encodings tried; signs, which have an encoding of their own, as they are."""
+    if tensor.encoding == "sign":
         return tensor
     return min((replace(tensor, encoding=name) for name in TRIED), key=lambda t: encode(t).sizes.total_bits)
 

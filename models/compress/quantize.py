@@ -19,15 +19,17 @@ from ..graph import AttributeValue, Graph
 from ..model import CodedTensor, Model
 from ..ops import VIEWS
 from .prune import by_layer, check_finite, known_values, weight_names
+from .stage_settings import QuantizeStage
 
 __all__ = [
     "TERNARY_THRESHOLD", "ActivationRange", "binary_weights", "grid_codes", "integer_activations", "quantize_graph",
-    "ternary_weights", "uniform_step", "uniform_weights",
+    "method_at", "quantized", "ternary_weights", "uniform_step", "uniform_weights",
 ]  # fmt: skip
 
 Granularity = Literal["tensor", "channel"]
 Array = NDArray[np.float32]
 TERNARY_THRESHOLD = 0.7  # of the mean magnitude (Li et al., equation 6)
+OWN_BITS = {"ternary": 2, "ttq": 2, "binary": 1}
 SAME_INTEGERS = ("relu", "relu6", "max_pool", *VIEWS)  # a quantizer behind them could as well stand before them
 
 
@@ -158,6 +160,31 @@ def binary_weights(
     scale = np.where(scale > 0, scale, np.float32(1))
     codes = np.where(array < 0, 2, 1).astype(np.uint16)
     return _scaled(codes, scale, granularity, 1 if encoding == "sign" else 2, encoding)
+
+
+def quantized(
+    values: ArrayLike, method: str, bits: int, settings: QuantizeStage, encoding: str, where: str
+) -> CodedTensor:
+    """The codes of a layer by a method that learns nothing: uniform, ternary or binary.
+
+    ternary takes 2 bits, binary 1; at other bits both are uniform (see `method_at`).
+    """
+    if method == "ternary":
+        return ternary_weights(values, granularity=settings.granularity, encoding=encoding, where=where)
+    if method == "binary":
+        return binary_weights(values, granularity=settings.granularity, where=where)
+    return uniform_weights(
+        values, bits, scheme=settings.scheme, granularity=settings.granularity, encoding=encoding, where=where
+    )
+
+
+def method_at(method: str, bits: int) -> str:
+    """`method` at its own bits (ternary and ttq 2, binary 1), a uniform grid at others.
+
+    >>> method_at("ttq", 2), method_at("ttq", 8), method_at("lsq", 8)
+    ('ttq', 'uniform', 'lsq')
+    """
+    return "uniform" if OWN_BITS.get(method, bits) != bits else method
 
 
 def _scaled(codes: NDArray[np.uint16], scale: Array, granularity: Granularity, bits: int, encoding: str) -> CodedTensor:

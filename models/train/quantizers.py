@@ -21,10 +21,9 @@ from ..compress.prune import by_layer, weight_names
 from ..compress.quantize import (
     TERNARY_THRESHOLD,
     ActivationRange,
-    binary_weights,
     grid_codes,
-    ternary_weights,
-    uniform_weights,
+    method_at,
+    quantized,
 )
 from ..compress.stage_settings import QuantizeStage
 from ..graph import Graph
@@ -49,14 +48,10 @@ class Plan:
 
 def make_plan(graph: Graph, settings: QuantizeStage, coded: set[str]) -> Plan:
     """`method` at its own bits (ternary and ttq 2, binary 1), a uniform grid at others; coded weights stay."""
-    names, own = weight_names(graph), {"ternary": 2, "ttq": 2, "binary": 1}
-    layers = {}
+    names, layers = weight_names(graph), {}
     for layer, bits in by_layer(graph, settings.bits).items():
-        method = settings.method
-        if method in own and bits != own[method]:
-            method = "uniform"
         if names[layer] not in coded:
-            layers[layer] = (names[layer], method, bits)
+            layers[layer] = (names[layer], method_at(settings.method, bits), bits)
     return Plan(layers, settings)
 
 
@@ -199,14 +194,8 @@ def final_codes(state: State, plan: Plan, encoding: str) -> dict[str, CodedTenso
             found[name] = grid_codes(values, step, bits, encoding, low=-half, top=half - 1)
         elif method == "ttq":
             found[name] = _ttq_codes(state, name, bits, encoding)
-        elif method == "ternary":
-            found[name] = ternary_weights(values, granularity=settings.granularity, encoding=encoding, where=where)
-        elif method == "binary":
-            found[name] = binary_weights(values, granularity=settings.granularity, where=where)
         else:
-            found[name] = uniform_weights(
-                values, bits, scheme=settings.scheme, granularity=settings.granularity, encoding=encoding, where=where
-            )
+            found[name] = quantized(values, method, bits, settings, encoding, where)
     return found
 
 

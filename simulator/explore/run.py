@@ -65,7 +65,7 @@ def explore(
 
     >>> found = explore("lenet-300-100@deep-compression", ["eie"], bits=[4], densities=[0.05, 0.08])
     >>> len(found.points), float(found.points["error_pct"].min())
-    (16, 6.6)
+    (16, 4.98)
     """
     study = Study(
         models=(models,) if isinstance(models, str) else tuple(models),

@@ -50,8 +50,17 @@ def _levels(target: AcceleratorTarget) -> Iterator[Broken]:
                 yield f"{field}.formats", form, f"a format that the hardware decodes: {', '.join(target.executes)}"
         if level.energy_fit and (level.capacity_bits is None or target.node_nm is None):
             yield f"{field}.energy_fit", level.energy_fit, "capacity_bits of the level and node_nm to fit from"
-        if place and level.capacity_bits is not None and level.capacity_bits.value < target.mac.weight_bits:
-            yield f"{field}.capacity_bits", level.capacity_bits.value, "room for one word"
+        least = _least_bits(target, level)
+        if place and level.capacity_bits is not None and level.capacity_bits.value < least:
+            what = f"one word each of {', '.join(level.keeps)}" + ", twice" * level.double_buffered
+            yield f"{field}.capacity_bits", level.capacity_bits.value, f"room for {what}: at least {least}"
+
+
+def _least_bits(target: AcceleratorTarget, level: Any) -> int:
+    """Bits of the smallest tiles that a level inside the outermost can hold."""
+    mac = target.mac
+    words = {"weight": mac.weight_bits, "input": mac.input_bits, "output": mac.accumulator_bits or mac.output_bits}
+    return sum(words[operand] for operand in level.keeps) * (2 if level.double_buffered else 1)
 
 
 def _arrays(target: AcceleratorTarget) -> Iterator[Broken]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from copy import deepcopy
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,7 @@ from ..models.errors import TargetError
 from ..models.files import read_bytes
 from . import targets
 from .accelerator import AcceleratorTarget
-from .target_base import Constant, Count, Interval, Name, Struct, TargetBase
+from .target_base import FORMAT_PATTERN, Constant, Count, Interval, Name, Struct, TargetBase
 from .target_ethos_u import EthosUTarget
 from .target_processor import ProcessorTarget
 from .target_rules import check_rules
@@ -117,8 +118,6 @@ def _at(document: object, path: str) -> object:
     for part in path.removeprefix("$").replace("[", ".[").split("."):
         if not part:
             continue
-        if part == "[":  # "[...]", some value of a table: show them all
-            return here
         try:
             here = here[int(part[1:-1])] if part.startswith("[") else here[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError, ValueError):
@@ -126,8 +125,31 @@ def _at(document: object, path: str) -> object:
     return here
 
 
+def _which(document: object, text: str) -> str:
+    """A msgspec message with every `[...]`, some value of a table, resolved to its key.
+
+    A table is cut down to one key at a time until the same message remains.
+    """
+    found = text
+    while "[...]" in found:
+        table = found.partition(" - at `")[2].partition("[...]")[0]
+        keys = _at(document, table)
+        for key in keys if isinstance(keys, dict) else ():
+            less = deepcopy(document)
+            _at(less, table.rpartition(".")[0])[table.rpartition(".")[2]] = {key: keys[key]}  # type: ignore[index]
+            try:
+                msgspec.convert(less, Target)
+            except msgspec.ValidationError as error:
+                if str(error) == text:
+                    document, found = less, found.replace("[...]", f".{key}", 1)
+                    break
+        else:
+            break
+    return found
+
+
 def _explain(error: msgspec.ValidationError, document: object, where: str) -> TargetError:
-    text, _, path = str(error).partition(" - at `")
+    text, _, path = _which(document, str(error)).partition(" - at `")
     if path.startswith("key` in `"):  # an enum as the key of a table
         field = path.removeprefix("key` in `").rstrip("`").removeprefix("$.")
         return TargetError(f"{where}: {field}", text.split("'")[1], "a value that the template names",
@@ -151,6 +173,8 @@ def _explain(error: msgspec.ValidationError, document: object, where: str) -> Ta
             "every number needs value, source and status",
         )
     wanted = text.split(", got")[0].removeprefix("Expected ")
+    if wanted.endswith(repr(FORMAT_PATTERN)):
+        wanted = "a storage format: dense, bitmask, csr, csc, coo, rlc, eie_csc4, relative4, nm2:4, block4x4, ..."
     if text.startswith("Invalid"):  # an enum: msgspec repeats what it got
         return TargetError(f"{where}: {field}", _at(document, path), "a value that the template names",
                            "see: picojoule targets new FILE")  # fmt: skip

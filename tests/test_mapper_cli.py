@@ -124,6 +124,13 @@ TARGETS = [
     ('name = "registers"', 'name = "buffer"', "levels, arrays: got two blocks named 'buffer'"),
     ("value = 64, source", "value = 2, source", "levels[2].capacity_bits: got 2.0, wanted room for one word"),
     ("[node_nm] ", "[area_mm2] ", "levels[1].energy_fit: got cacti-lstp"),
+    ("value = 1048576", "value = 8", "levels[1].capacity_bits: got 8.0, wanted room for one word each of"),
+    ('pe_x = { free = ["K"] }', 'pe_x = { free = ["Z"] }', "mapspaces.free.blocks.pe_x.free[0]: got Z, wanted a value"),
+    ('pe_x = { free = ["K"] }', 'pe_x = { fre = ["K"] }', "mapspaces.free.blocks.pe_x.fre: got a key nobody knows"),
+    ("[mapspaces.free]", '[mapspaces.free]\npreset = "spiral"', "mapspaces.free.preset: got spiral, wanted a value"),
+    ('formats = ["dense"] ', 'formats = ["zip"] ', "levels[0].formats[0]: got zip, wanted a storage format: dense"),
+    ('reduce = ["y"]', 'bits_per_cycle = { input = { value = 0, source = "guess", status = "assumed" } }',
+     "arrays[0].bits_per_cycle.input.value: got 0, wanted"),
 ]
 
 

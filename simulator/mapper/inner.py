@@ -24,7 +24,7 @@ from .linear import Prices
 from .machine import Machine
 from .mapspace import Space, chains, telling_orders
 from .problem import DIM, RELEVANT, Ints, Problem
-from .traffic import Nest, input_words, outer_steps, overlap_rows, shares, spread_tile, window_sum
+from .traffic import Nest, input_words, outer_steps, overlap_rows, shares, spread_tile, suffix_products, window_sum
 
 __all__ = ["Inner", "cut_of", "inner_halves"]
 
@@ -113,11 +113,13 @@ def _fits(problem: Problem, hierarchy: Hierarchy, machine: Machine, cut: int, fo
     good = np.ones(len(found), bool)
     for b in hierarchy.spatial:
         good &= found[:, b - cut].prod(axis=1) <= hierarchy.blocks[b].size
-    inside = np.cumprod(found[:, ::-1], axis=1)[:, ::-1]
-    for level, place in enumerate(hierarchy.place):
-        if np.isfinite(machine.capacity_bits[level]):
-            held = inside[:, max(0, place - cut)]
-            good &= _tile_bits(problem, held, hierarchy, machine, level) <= machine.capacity_bits[level] * SLACK
+    held = np.ones((len(found), len(DIMS)), np.int64)
+    for b in range(found.shape[1] - 1, -1, -1):
+        held *= found[:, b]
+        for level, place in enumerate(hierarchy.place):
+            if max(cut, place) - cut == b and np.isfinite(machine.capacity_bits[level]):
+                bits = _tile_bits(problem, held, hierarchy, machine, level)
+                good &= bits <= machine.capacity_bits[level] * SLACK
     return good
 
 
@@ -139,12 +141,11 @@ def inner_halves(
     steps = (found[:, [b - cut for b in temporal]].prod(axis=(1, 2)) * left.prod(axis=1)).astype(float)
     nest_factors = np.concatenate([np.ones((len(found), cut, len(DIMS)), np.int64), found], axis=1)
     nest_factors[:, 0] = left
+    inside = suffix_products(nest_factors)
     for chosen in product(*(telling_orders(space, b, problem) for b in temporal)):
         orders: list[tuple[str, ...]] = [()] * len(hierarchy.blocks)
         for b, order in zip(temporal, chosen, strict=True):
             orders[b] = order
-        inside = np.ones((len(found), len(hierarchy.blocks) + 1, len(DIMS)), np.int64)
-        inside[:, :-1] = np.cumprod(nest_factors[:, ::-1], axis=1)[:, ::-1]
         nest = Nest(problem, hierarchy, nest_factors, tuple(orders), inside)
         form, first_tiles = _form(nest, prices, machine, cut, windows_of(space, cut))
         yield Inner(tuple(orders), found, tile, starts, form, steps, first_tiles)
@@ -169,8 +170,9 @@ def _form(nest: Nest, prices: Prices, machine: Machine, cut: int, windows: tuple
                 first = problem.words[OUTPUT] * nest.spatial(OUTPUT, 0, start, relevant=False)
                 form[:, :, 0] -= first[:, None] * prices.first[key] * share
             asked, arrived = _pair_words(nest, operand, start, end, child, cut, windows)
-            form += asked[:, None, :] * (prices.asked[key] * share)[:, :, None]
-            form += arrived[:, None, :] * (prices.arrived[key] * share)[:, :, None]
+            for words, price in ((asked, prices.asked[key]), (arrived, prices.arrived[key])):
+                for r in np.flatnonzero(price):
+                    form[:, r] += words * (price[r] * share[:, r])[:, None]
             if level == 0 and child >= 0:
                 held = np.minimum(nest.inside[:, end], problem.bounds)
                 bits = _operand_words(problem, held, operand) * used[child]

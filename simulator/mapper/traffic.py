@@ -30,7 +30,7 @@ from .hierarchy import Hierarchy
 from .problem import DIM, RELEVANT, SLIDING, Ints, Problem
 
 __all__ = ["Counts", "Nest", "Steps", "count_accesses", "input_words", "outer_steps", "overlap_rows", "shares",
-           "spread_tile", "window_sum"]  # fmt: skip
+           "spread_tile", "suffix_products", "window_sum"]  # fmt: skip
 
 WEIGHT, INPUT, OUTPUT = 0, 1, 2
 Order = Sequence[str]
@@ -74,6 +74,20 @@ class Nest:
         return found
 
 
+def suffix_products(factors: Ints) -> Ints:
+    """Products with all blocks further in, and 1 after the last: [m, block, dim] -> [m, block + 1, dim].
+
+    >>> suffix_products(np.array([[[2], [3]]])).tolist()
+    [[[6], [3], [1]]]
+    """
+    m, n_blocks, dims = factors.shape
+    out = np.empty((m, n_blocks + 1, dims), np.int64)
+    out[:, -1] = 1
+    for b in range(n_blocks - 1, -1, -1):
+        np.multiply(out[:, b + 1], factors[:, b], out=out[:, b])
+    return out
+
+
 def count_accesses(
     problem: Problem, hierarchy: Hierarchy, factors: Ints, orders: Sequence[Order]
 ) -> Counts:
@@ -85,8 +99,7 @@ def count_accesses(
     spatial factor was rounded up (mapping.check_factors says so).
     """
     m, n_blocks, _ = factors.shape
-    inside = np.ones((m, n_blocks + 1, len(DIMS)), np.int64)
-    inside[:, :-1] = np.cumprod(factors[:, ::-1], axis=1)[:, ::-1]
+    inside = suffix_products(factors)
     full = tuple(_complete(order) for order in orders)
     nest = Nest(problem, hierarchy, factors, full, inside)
     shape = (m, len(hierarchy.levels), 3)

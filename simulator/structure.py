@@ -73,6 +73,9 @@ class WeightStructure:
         >>> s.interleaved_entries(1, 4).tolist()
         [[4]]
         """
+        if self.nonzeros == self.elements:  # no run of zeros anywhere: each PE holds its rows
+            held = -(-(self.rows - np.arange(n_pe)) // n_pe)
+            return np.tile(held, (self.columns if columns is None else len(columns), 1))
         row, column = np.divmod(self.positions, self.columns)
         count = self.columns
         if columns is not None:

@@ -172,3 +172,17 @@ def test_positions_are_all_that_matters() -> None:
     values = np.array([[0.0, -2.5], [1e-30, 0.0]])
     assert structure_of(values).positions.tolist() == [1, 2]
     assert WeightStructure(2, 2, np.array([1, 2]), "exact").interleaved_entries(2, 4).tolist() == [[0, 1], [1, 0]]
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 9), st.booleans())
+def test_entries_of_a_full_matrix_are_the_rows_of_each_pe(rows, columns, n_pe, some):
+    """Its shortcut against a walk over rows; a weight fewer takes the long way and loses one entry or gains a run."""
+    kept = np.arange(0, columns, 2) if some else None
+    full = structure_of(np.ones((rows, columns)))
+    found = full.interleaved_entries(n_pe, 4, kept)
+    expected = np.array([len(range(pe, rows, n_pe)) for pe in range(n_pe)])
+    assert found.tolist() == [expected.tolist()] * (columns if kept is None else len(kept))
+    mask = np.ones((rows, columns))
+    mask[rows - 1, columns - 1] = 0  # the last row of its PE: nothing behind it has a run
+    less = structure_of(mask).interleaved_entries(n_pe, 4)
+    assert less.sum() == rows * columns - 1

@@ -26,7 +26,7 @@ from .mapspace import Space, chains, telling_orders
 from .problem import DIM, RELEVANT, Ints, Problem
 from .traffic import Nest, input_words, outer_steps, overlap_rows, shares, spread_tile, suffix_products, window_sum
 
-__all__ = ["Inner", "cut_of", "inner_halves"]
+__all__ = ["Inner", "cut_of", "fitting_halves", "inner_halves"]
 
 Array = NDArray[np.float64]
 WEIGHT, INPUT, OUTPUT = 0, 1, 2
@@ -123,22 +123,30 @@ def _fits(problem: Problem, hierarchy: Hierarchy, machine: Machine, cut: int, fo
     return good
 
 
-def inner_halves(
-    problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machine, prices: Prices
-) -> Iterator[Inner]:
-    """Inner halves for every choice of telling loop orders inside."""
+def fitting_halves(problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machine) -> tuple[Ints, Array]:
+    """(inner halves that fit, [j, block, dim], sorted by tile; the steps of the whole nest that each leaves, [j])."""
     cut = cut_of(hierarchy)
     found = _fitting(problem, space, hierarchy, machine, cut)
+    tile = found.prod(axis=1)
+    rank = np.lexsort(tile.T[::-1])
+    temporal = [b - cut for b in range(cut, len(hierarchy.blocks)) if not hierarchy.blocks[b].spatial]
+    left = -(-np.asarray(problem.bounds) // tile)
+    steps = found[:, temporal].prod(axis=(1, 2)) * left.prod(axis=1)
+    return found[rank], steps[rank].astype(float)
+
+
+def inner_halves(
+    problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machine, prices: Prices, found: Ints, steps: Array
+) -> Iterator[Inner]:
+    """Inner halves (of `fitting_halves`, or some of them) for every choice of telling loop orders inside."""
+    cut = cut_of(hierarchy)
     if not len(found):
         return
     tile = found.prod(axis=1)
-    rank = np.lexsort(tile.T[::-1])
-    found, tile = found[rank], tile[rank]
     changes = np.flatnonzero((np.diff(tile, axis=0) != 0).any(axis=1)) + 1
     starts = np.concatenate([[0], changes, [len(tile)]])
     temporal = [b for b in range(cut, len(hierarchy.blocks)) if not hierarchy.blocks[b].spatial]
     left = -(-np.asarray(problem.bounds) // tile)
-    steps = (found[:, [b - cut for b in temporal]].prod(axis=(1, 2)) * left.prod(axis=1)).astype(float)
     nest_factors = np.concatenate([np.ones((len(found), cut, len(DIMS)), np.int64), found], axis=1)
     nest_factors[:, 0] = left
     inside = suffix_products(nest_factors)

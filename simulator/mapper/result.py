@@ -221,8 +221,7 @@ def _solved(problem: Problem, key: bytes, same: _Same, name: str) -> tuple[Found
 
 def _why_nothing_fits(problem: Problem, space: Space, machine: Machine) -> str:
     """The dim that cannot be laid out, or the levels that hold not even the smallest tiles."""
-    from .inner import inner_halves
-    from .linear import make_prices
+    from .inner import fitting_halves
 
     blocks = space.hierarchy.blocks
     for dim, bound in zip("NGKCPQRS", problem.bounds, strict=True):
@@ -236,7 +235,6 @@ def _why_nothing_fits(problem: Problem, space: Space, machine: Machine) -> str:
         alone = np.full(len(machine.capacity_bits), np.inf)
         alone[level] = machine.capacity_bits[level]
         only = replace(machine, capacity_bits=alone)
-        prices = make_prices(space.hierarchy, only)
-        if not any(True for _ in inner_halves(problem, space, space.hierarchy, only, prices)):
+        if not len(fitting_halves(problem, space, space.hierarchy, only)[0]):
             small.append(name)
     return f"tiles that do not fit {', '.join(small) or 'all levels together'}"

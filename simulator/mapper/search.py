@@ -9,7 +9,6 @@ the result is the optimum of the mapspace if the search ends before its time: `p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -17,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..accelerator import DIMS
+from .groups import Group, objectives, stages
 from .hierarchy import Hierarchy
-from .inner import FIXED_FEATURES, Inner, inner_halves
-from .linear import make_prices, product
+from .inner import FIXED_FEATURES
+from .linear import product
 from .machine import Machine
 from .mapping import Mapping
 from .mapspace import Space, telling_orders
@@ -51,25 +51,12 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
-    """Inner halves that share a tile, their forms as one matrix, and the least of each coefficient."""
-
-    inner: Inner
-    outer: Outer
-    rows: slice
-    least: Array
-    energy: float
-    cycles: float
-    steps: float
-
-
-@dataclass(frozen=True, eq=False)
 class _Some:
     """Groups walked together: least[group], steps[group], floor[1 + resource, group]; `rest[depth]` is what the
     pairs of levels cost at least that temporal blocks from `depth` on settle.
     """
 
-    groups: list[_Group]
+    groups: list[Group]
     outer: Outer
     temporal: list[int]
     least: Array
@@ -94,64 +81,29 @@ def search(
     """
     incumbent, found = Incumbent(objective), Found()
     start = time.process_time()
-    groups = [
-        group for hierarchy in space.hierarchies for group in _groups(problem, space, hierarchy, machine)
-    ]
-    groups.sort(key=lambda group: incumbent.key(np.array(group.energy), np.array(group.cycles)))
     walk = _Walk(problem, space, machine, incumbent, found, prune)
-    waiting: list[tuple[_Group, Halves]] = []
-    held = 0
     found.proven = True
-    for place, group in enumerate(groups):
-        if prune and not incumbent.may_win(np.array([group.energy]), np.array([group.cycles]))[0]:
-            continue
-        for halves in group.outer.rows(group.inner.tile[group.rows.start], 0, BLOCK):
-            waiting.append((group, halves))
-            held += len(halves)
-            if held >= BLOCK or place < 1:
-                walk.block(waiting)
-                waiting, held = [], 0
-        if budget_s is not None and time.process_time() - start > budget_s:
-            found.proven = place == len(groups) - 1
-            found.bound = min((incumbent.first_bound(g.energy, g.cycles) for g in groups[place + 1 :]), default=np.inf)
-            break
-    walk.block(waiting)
+    for groups in stages(problem, space, machine, incumbent, whole=not prune or budget_s is not None):
+        waiting: list[tuple[Group, Halves]] = []
+        held = 0
+        for place, group in enumerate(groups):
+            if prune and not incumbent.may_win(np.array([group.energy]), np.array([group.cycles]))[0]:
+                continue
+            for halves in group.outer.rows(group.inner.tile[group.rows.start], 0, BLOCK):
+                waiting.append((group, halves))
+                held += len(halves)
+                if held >= BLOCK or place < 1:
+                    walk.block(waiting)
+                    waiting, held = [], 0
+            if budget_s is not None and time.process_time() - start > budget_s:
+                found.proven = place == len(groups) - 1
+                later = (incumbent.first_bound(g.energy, g.cycles) for g in groups[place + 1 :])
+                found.bound = min(later, default=np.inf)
+                break
+        walk.block(waiting)
     found.points, found.value = incumbent.points, incumbent.value
     found.bound = found.value if found.proven else min(found.bound, found.value)
     return found
-
-
-def _groups(problem: Problem, space: Space, hierarchy: Hierarchy, machine: Machine) -> Iterator[_Group]:
-    prices = make_prices(hierarchy, machine)
-    outer = Outer(problem, space, hierarchy, machine, prices)
-    for inner in inner_halves(problem, space, hierarchy, machine, prices):
-        begin = inner.starts[:-1]
-        least = np.minimum.reduceat(inner.form, begin, axis=0)
-        plain = inner.form[:, :, :FIXED_FEATURES].sum(axis=2)
-        slides = inner.form[:, :, FIXED_FEATURES::2] + inner.form[:, :, FIXED_FEATURES + 1 :: 2]
-        if slides.shape[2]:
-            plain = plain + np.minimum(slides.min(axis=2), 0.0)
-        costs = np.minimum.reduceat(plain, begin, axis=0) + outer.floor
-        steps = np.minimum.reduceat(inner.steps, begin)
-        energy, cycles = _objectives(costs.T, steps, machine, problem)
-        for g, (first, last) in enumerate(zip(inner.starts[:-1], inner.starts[1:], strict=True)):
-            rows = slice(int(first), int(last))
-            yield _Group(inner, outer, rows, least[g], float(energy[g]), float(cycles[g]), float(steps[g]))
-
-
-def _objectives(costs: Array, steps: Array, machine: Machine, problem: Problem, extra: Array | float = 0.0
-                ) -> tuple[Array, Array]:  # fmt: skip
-    """(energy pJ, cycles) from costs [1 + resource, ...] and steps [...]."""
-    cycles = np.ceil(steps * float(machine.issued) / float(machine.macs_per_cycle) - ROUNDING)
-    if len(costs) > 1:
-        slowest = costs[1]
-        for other in costs[2:]:
-            slowest = np.maximum(slowest, other)
-        cycles = np.maximum(cycles, np.ceil(slowest - ROUNDING))
-    cycles = cycles + extra
-    fixed = problem.macs * float(machine.issued * machine.mac_pj + machine.gated * machine.gated_pj)
-    leakage = float(machine.leakage_pj_per_cycle)
-    return costs[0] + (fixed + cycles * leakage if leakage else fixed), cycles
 
 
 class _Walk:
@@ -162,8 +114,8 @@ class _Walk:
         self.problem, self.space, self.machine = problem, space, machine
         self.incumbent, self.found, self.prune = incumbent, found, prune
 
-    def block(self, waiting: list[tuple[_Group, Halves]]) -> None:
-        by_outer: dict[int, list[tuple[_Group, Halves]]] = {}
+    def block(self, waiting: list[tuple[Group, Halves]]) -> None:
+        by_outer: dict[int, list[tuple[Group, Halves]]] = {}
         for group, halves in waiting:
             by_outer.setdefault(id(group.inner), []).append((group, halves))
         for pairs in by_outer.values():
@@ -174,7 +126,7 @@ class _Walk:
                 by_block, inside = [np.concatenate(by_block, axis=2)], [np.concatenate(inside, axis=2)]
             self._outer_orders(groups, Halves(by_block[0], inside[0], number))
 
-    def _outer_orders(self, groups: list[_Group], halves: Halves) -> None:
+    def _outer_orders(self, groups: list[Group], halves: Halves) -> None:
         least = np.stack([group.least for group in groups])
         steps = np.array([group.steps for group in groups])
         outer, floor = groups[0].outer, self._floor(least).T
@@ -186,7 +138,7 @@ class _Walk:
             bound = self._any_order(halves, least, floor, outer)
             first = np.zeros(len(halves), bool)
             if len(halves) > FIRST:  # the most promising first: the best of them prunes the others
-                key = self.incumbent.key(*_objectives(bound, steps[halves.group], self.machine, self.problem))[0]
+                key = self.incumbent.key(*objectives(bound, steps[halves.group], self.machine, self.problem))[0]
                 first = key <= np.partition(key, FIRST)[FIRST]
             parts = (halves.take(part & self._may_win(bound, steps[halves.group])) for part in (first, ~first))
         for part in parts:
@@ -237,14 +189,15 @@ class _Walk:
         """
         total = floor[:, halves.group] + outer.floor[:, None]
         inputs = least[:, :, 2] + self._floor(least) - least[:, :, :FIXED_FEATURES].sum(axis=2)
-        inner = (least[:, :, 1].T, inputs.T, least[:, :, 3].T)
+        inner = [least[:, :, 1].T, inputs.T, least[:, :, 3].T]
+        if len(least) > 1:
+            inner = [one[:, halves.group] for one in inner]
         for b in range(outer.cut):
-            extra = np.stack([
-                (inner[o][:, halves.group] + outer.crossing(o, b)[:, None])
-                * (self._repeats(halves.by_block[b], o, b) - 1)
+            first, second, third = (
+                (inner[o] + outer.crossing(o, b)[:, None]) * (self._repeats(halves.by_block[b], o, b) - 1)
                 for o in range(3)
-            ])  # fmt: skip
-            total += extra.sum(axis=0) - extra.max(axis=0)
+            )
+            total += first + second + third - np.maximum(np.maximum(first, second), third)
         return total
 
     def _repeats(self, loops: Array, operand: int, b: int) -> Array | int:
@@ -265,9 +218,9 @@ class _Walk:
     def _may_win(self, costs: Array, steps: Array) -> NDArray[np.bool_]:
         if not self.prune:
             return np.ones(costs.shape[-1], bool)
-        return self.incumbent.may_win(*_objectives(costs, steps, self.machine, self.problem))
+        return self.incumbent.may_win(*objectives(costs, steps, self.machine, self.problem))
 
-    def _inner(self, groups: list[_Group], halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array,
+    def _inner(self, groups: list[Group], halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array,
                tiles: Array, features: Array, rows: NDArray[np.int64], bound: Array) -> None:  # fmt: skip
         """Exact costs of every pair of an outer half in `rows` and an inner half of its group."""
         by_group = halves.group[rows]
@@ -285,7 +238,7 @@ class _Walk:
                 if len(some):
                     self._exact(group, halves, orders, costs[:, some], tiles[some], features[:, some], some)
 
-    def _exact(self, group: _Group, halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array, tiles: Array,
+    def _exact(self, group: Group, halves: Halves, orders: tuple[tuple[str, ...], ...], costs: Array, tiles: Array,
                features: Array, some: NDArray[np.int64]) -> None:  # fmt: skip
         form = group.inner.form[group.rows]
         j, r, f = form.shape
@@ -295,7 +248,7 @@ class _Walk:
         extra: Array | float = 0.0
         if self.machine.fill_drain:
             extra = self._fill_drain(group, tiles)
-        energy, cycles = _objectives(whole, steps[:, None], self.machine, self.problem, extra)
+        energy, cycles = objectives(whole, steps[:, None], self.machine, self.problem, extra)
         self.found.evaluated += energy.size
 
         def describe(i: int) -> tuple[Mapping, Hierarchy]:
@@ -308,7 +261,7 @@ class _Walk:
 
         self.incumbent.offer(energy.ravel(), cycles.ravel(), describe)
 
-    def _fill_drain(self, group: _Group, tiles: Array) -> Array:
+    def _fill_drain(self, group: Group, tiles: Array) -> Array:
         """As charge() counts it: first tiles in, the last one out."""
         machine = self.machine
         reading = min(machine.read_bandwidth[0], machine.shared_bandwidth[0])

@@ -33,6 +33,8 @@ ROWS: dict[str, tuple[str, str, str]] = {
     "figure-8": ("where k-means starts: linear, density, random (Figure 8)", ".paper_results", "print_figure"),
     "rethinking": ("pruned and fine-tuned against trained from scratch (Liu et al. 2019)", ".paper_results",
                    "print_rethinking"),
+    "sweep": ("accuracy against compression, five points a method and more, with controls (Blalock et al. 2020)",
+              ".paper_results", "print_sweep"),
     "theory": ("how many weights can go, bounds and measurements; sketches and expanders", ".paper_results",
                "print_theory"),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from .models.load import load_model
 from .progress import StageBar
 from .text import count, table
 
-__all__ = ["print_distribution", "print_figure", "print_rethinking", "print_theory"]
+__all__ = ["print_distribution", "print_figure", "print_rethinking", "print_sweep", "print_theory"]
 
 Row = dict[str, Any]
 TITLES = {
@@ -188,3 +188,20 @@ def print_theory(arguments: argparse.Namespace) -> None:
     )
     title = "How many weights can go: bounds beside measurements; sketches and expanders at equal bytes"
     _finish(arguments, _document(arguments, title, bounds=bounds, points=points, rows=rows), text, [])
+
+
+def print_sweep(arguments: argparse.Namespace) -> None:
+    """The curve that `compress lenet-300-100 --sweep` gave."""
+    import pandas as pd
+
+    from .sweep import sweep_figures, sweep_text
+
+    if arguments.rerun:
+        raise InputError("--rerun", "sweep", "another row",
+                         "picojoule compress lenet-300-100 --sweep --epochs 1 -o DIR")  # fmt: skip
+    rows = shipped_results("sweep")
+    points = curve(rows)
+    title = "Accuracy against compression as Blalock et al. (2020) ask for, LeNet-300-100, MNIST"
+    text = sweep_text(points) + f"\n  made by: {rows[0]['source']}"
+    figures = sweep_figures(pd.DataFrame(points), "lenet-300-100")
+    _finish(arguments, _document(arguments, title, points=points, rows=rows), text, figures)

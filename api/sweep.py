@@ -19,7 +19,7 @@ from .models.model import Model
 from .progress import StageBar
 from .text import count, table
 
-__all__ = ["run_sweep"]
+__all__ = ["run_sweep", "sweep_figures", "sweep_text"]
 
 DEFAULT_EPOCHS = 2
 
@@ -47,7 +47,7 @@ def run_sweep(arguments: argparse.Namespace) -> None:
                 bar(f"{model.name}, seed {seed}", min(done - place * points, points), points)
     finally:
         bar.close()
-    text = _text(curve(_of(file, model.name, seeds)))
+    text = sweep_text(curve(_of(file, model.name, seeds)))
     print(text)
     _draw(folder, model.name, curve(_of(file, model.name, seeds)), text)
     print(f"{file} {folder / 'curve.csv'} {folder / 'curve.html'}")
@@ -80,8 +80,9 @@ def _subject(model: Model, arguments: argparse.Namespace, seed: int, folder: Pat
                          f"{model.name} brings no data set")  # fmt: skip
     data = load_data(source)
     check_data(data, graph)
+    epochs = "" if arguments.epochs is None else f" --epochs {arguments.epochs:g}"
     about = {"dataset": data.test.dataset, "n": len(data.test), "split": "test", "status": "measured",
-             "source": f"picojoule compress {model.name} --sweep"}  # fmt: skip
+             "source": f"picojoule compress {model.name} --sweep{epochs}"}  # fmt: skip
     if graph.has_weights:
         if arguments.epochs:
             raise InputError("--epochs", arguments.epochs, "0 for a model with weights of its own",
@@ -91,11 +92,12 @@ def _subject(model: Model, arguments: argparse.Namespace, seed: int, folder: Pat
     if graph.name not in DENSE_EPOCHS:
         raise InputError(f"model {model.name}", "no weights", f"weights, or one of {', '.join(DENSE_EPOCHS)}",
                          "name a .pico or .onnx file")  # fmt: skip
-    epochs = DEFAULT_EPOCHS if arguments.epochs is None else arguments.epochs
-    return trained_subject(Lab(graph.name, seed, folder, data), epochs), about
+    length = DEFAULT_EPOCHS if arguments.epochs is None else arguments.epochs
+    return trained_subject(Lab(graph.name, seed, folder, data), length), about
 
 
-def _text(points: list[dict[str, Any]]) -> str:
+def sweep_text(points: list[dict[str, Any]]) -> str:
+    """Operating points by method as a table."""
     rows = []
     for point in points:
         top5 = "-" if point["top5_error_pct"] is None else f"{100 - point['top5_error_pct']:.2f}"
@@ -113,13 +115,19 @@ def _draw(folder: Path, name: str, points: list[dict[str, Any]], text: str) -> N
     import pandas as pd
 
     from .simulator.figures.page import figures_page
-    from .simulator.figures.tradeoff import tradeoff_figure
 
     frame = pd.DataFrame(points)
     write_atomic(folder / "curve.csv", frame.to_csv(index=False))
-    figures = [
+    figures = sweep_figures(frame, name)
+    write_atomic(folder / "curve.html", figures_page(f"{name}: accuracy against compression", figures, text))
+    sys.stdout.flush()
+
+
+def sweep_figures(frame: Any, name: str) -> list[tuple[Any, str]]:
+    """Accuracy against ratio and against speed-up, with captions."""
+    from .simulator.figures.tradeoff import tradeoff_figure
+
+    return [
         (tradeoff_figure(frame, x, 12.0), f"{name}: top-1 accuracy against {what}; bars are one deviation over seeds.")
         for x, what in (("ratio", "compression ratio"), ("speedup", "theoretical speed-up"))
     ]
-    write_atomic(folder / "curve.html", figures_page(f"{name}: accuracy against compression", figures, text))
-    sys.stdout.flush()

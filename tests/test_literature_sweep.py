@@ -12,6 +12,7 @@ from picojoule.models.compress.dataset import Data
 from picojoule.models.data.mnist import Split, load_split
 from picojoule.models.literature.experiments import prune_values
 from picojoule.models.literature.lab import Lab
+from picojoule.models.literature.results import shipped_results
 from picojoule.models.literature.sweep import _top, curve, speedup, sweep, sweep_methods, trained_subject
 from picojoule.models.load import load_model
 from picojoule.models.ops import loop_bounds
@@ -111,6 +112,24 @@ def test_curve_is_mean_and_sample_deviation():
     assert point["error_pct"] == pytest.approx(7 / 3)
     assert point["error_sd_pct"] == pytest.approx(np.std([1, 2, 4], ddof=1))
     assert min(len(points) for method, points in sweep_methods().items() if method != "dense") >= 5
+
+
+def test_the_sweep_that_ships_is_whole(tmp_path, capsys):
+    """Three seeds of every point; the controls; magnitude ahead of random wherever a tenth or less stays."""
+    rows = shipped_results("sweep")
+    assert len(rows) == 3 * sum(len(points) for points in sweep_methods().values())
+    assert {row["source"] for row in rows} == {"picojoule compress lenet-300-100 --sweep --epochs 1"}
+    assert {(row["split"], row["n"], row["status"]) for row in rows} == {("test", 10_000, "measured")}
+    points = {(point["method"], point["point"]): point for point in curve(rows)}
+    assert {point["seeds"] for point in points.values()} == {3}
+    for density in ("0.1", "0.05", "0.02"):
+        kept, control = (points[method, f"density {density}"] for method in ("magnitude", "random"))
+        assert kept["error_pct"] + 3 * kept["error_sd_pct"] < control["error_pct"]
+    page = tmp_path / "sweep.html"
+    assert main(["paper", "sweep", "-o", str(page)]) == 0
+    assert capsys.readouterr().out.count("density 0.02") == 4
+    assert page.read_text("utf-8").count("bars are one deviation") == 2
+    assert main(["paper", "sweep", "--rerun", str(tmp_path / "x")]) == 1
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ class Level(Struct, frozen=True, kw_only=True):
     """One memory level. Sizes, bandwidths, leakage and energies are those of ONE instance.
 
     Capacity is shared by the operands kept, as `capacity_bits` of which `double_buffered` levels use half;
-    left out it is unbounded. An access moves `width_bits`; bandwidths left out are unlimited. Energies are
-    per access; where `energy_fit` names a CACTI fit, what is left out comes from capacity, width and node,
-    and what is neither given nor fitted is 0.
+    left out it is unbounded. An access moves `width_bits`; bandwidths left out are unlimited, and `ports` allow
+    as many accesses a cycle, reads and writes together. Energies are per access; where `energy_fit` names a CACTI
+    fit, what is left out comes from capacity, width and node, and what is neither given nor fitted is 0.
     """
 
     name: Name
@@ -54,7 +54,7 @@ class Level(Struct, frozen=True, kw_only=True):
     keeps: tuple[Operand, ...]
     capacity_bits: Constant | None = None
     width_bits: Count
-    ports: Count = 1
+    ports: Count | None = None
     read_bits_per_cycle: Constant | None = None
     write_bits_per_cycle: Constant | None = None
     shared_bits_per_cycle: Constant | None = None
@@ -115,7 +115,7 @@ class Sparse(Struct, frozen=True, kw_only=True):
     """What zeros of one operand save.
 
     `gate`: the MAC's energy; `skip`: its cycle too; `n_m`: cycles of n in m weights, only where the weights
-    have that pattern. `two_sided` skips where either operand is zero. Compressed storage in `format` at
+    have that pattern. `two_sided` saves the same where the other operand is zero. Compressed storage in `format` at
     `levels` costs `decode_pj_per_symbol` for each symbol read and `metadata_pj_per_bit` for each index bit.
     """
 

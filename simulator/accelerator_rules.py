@@ -87,6 +87,9 @@ def _sparse(target: AcceleratorTarget) -> Iterator[Broken]:
             yield f"{field}.n, m", f"n = {feature.n}, m = {feature.m}, saves {feature.saves}", "n and m with n_m only"
         elif feature.n is not None and feature.m is not None and feature.n >= feature.m:
             yield f"{field}.n", f"{feature.n} of {feature.m}", "n < m"
+        both = [f.operand for f in target.sparse if f.saves in ("gate", "skip")]
+        if feature.two_sided and (feature.saves not in ("gate", "skip") or len(set(both)) > 1):
+            yield f"{field}.two_sided", "true", "gate or skip, and no feature of the other operand that does so too"
         if feature.saves == "gate" and target.mac.gated_pj is None:
             yield "mac.gated_pj", "nothing", f"a value, as {field} gates MACs"
 

@@ -7,12 +7,13 @@ import pytest
 
 from picojoule import estimate
 from picojoule.models.build import GraphBuilder
+from picojoule.models.errors import TargetError
 from picojoule.models.graph import Graph
 from picojoule.simulator.accelerator import AcceleratorTarget
 from picojoule.simulator.mapper import best_mapping
 from picojoule.simulator.processors.accelerator_csc import computes_on_columns
 from picojoule.simulator.processors.accelerator_zeros import run_length_ratio
-from picojoule.simulator.target import load_target, target_names
+from picojoule.simulator.target import load_target, parse_target, target_names, target_template
 from picojoule.simulator.validate import validate
 
 SHAPE = (16, 32, 3, 3)
@@ -138,3 +139,41 @@ def test_a_layer_that_is_not_mapped_is_unmodelled() -> None:
     net.conv("a", 8, 3, pad=1)
     net.max_pool("pool", 2, 2)
     assert [layer.layer for layer in estimate(net.build(), "tpu-v1").unmodelled] == ["pool"]
+
+
+def chip(changes: str) -> AcceleratorTarget:
+    """The template with a sparse feature and other changes."""
+    text = target_template("mine.toml", "accelerator") + changes
+    found = parse_target(text.encode(), "mine.toml")
+    assert isinstance(found, AcceleratorTarget)
+    return found
+
+
+@pytest.mark.parametrize(("operand", "saves"), [("weight", "skip"), ("input", "skip"), ("weight", "gate")])
+def test_two_sided_features_save_where_either_is_zero(operand: str, saves: str) -> None:
+    """Half of the weights, a quarter of the inputs: an eighth of the products, or half, or a quarter, on one side."""
+    layer, feature = "gemm:M=4,N=64,K=64", f'[[sparse]]\noperand = "{operand}"\nsaves = "{saves}"\n'
+    one = estimate(layer, chip(feature), density=0.5, act_density=0.25)
+    two = estimate(layer, chip(feature + "two_sided = true\n"), density=0.5, act_density=0.25)
+    share = 0.5 if operand == "weight" else 0.25
+    assert one.totals["macs_performed"] == pytest.approx(share * one.totals["macs"])
+    assert two.totals["macs_performed"] == pytest.approx(0.125 * two.totals["macs"])
+    assert two.totals["macs_gated"] == pytest.approx((0.875 if saves == "gate" else 0) * two.totals["macs"])
+
+
+def test_two_sided_beside_the_other_operand_is_refused() -> None:
+    both = "".join(f'[[sparse]]\noperand = "{o}"\nsaves = "skip"\ntwo_sided = {t}\n' for o, t in
+                   (("weight", "true"), ("input", "false")))  # fmt: skip
+    with pytest.raises(TargetError, match=r"sparse\[0\].two_sided: got true, wanted gate or skip, and no feature"):
+        chip(both)
+
+
+def test_ports_limit_accesses() -> None:
+    """One port of 64 bits: the buffer's traffic over 64 bits a cycle, where 256 each way were allowed."""
+    layer = "conv:N=1,K=64,C=64,H=14,W=14,R=3,S=3,pad=1"
+    text = target_template("mine.toml", "accelerator")
+    free, one = (parse_target(text.replace("# ports = 2", new).encode(), "mine.toml") for new in ("#", "ports = 1"))
+    slow, fast = estimate(layer, one), estimate(layer, free)
+    assert slow.totals["latency_s"] > fast.totals["latency_s"]
+    buffer = slow.bits_by_level()["buffer"].sum()
+    assert slow.totals["latency_s"] >= buffer / 64 / 500e6 * 0.999

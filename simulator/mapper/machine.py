@@ -109,7 +109,10 @@ def make_machine(
         write_pj=np.array([one[1] for one in energies]),
         read_bandwidth=_limits([level.read_bits_per_cycle for level in levels]),
         write_bandwidth=_limits([level.write_bits_per_cycle for level in levels]),
-        shared_bandwidth=_limits([level.shared_bits_per_cycle for level in levels]),
+        shared_bandwidth=np.minimum(
+            _limits([level.shared_bits_per_cycle for level in levels]),
+            [level.ports * level.width_bits if level.ports else UNLIMITED for level in levels],
+        ),
         transfer_pj_per_bit=np.array(
             [array.transfer_pj_per_bit.at(energy) if array.transfer_pj_per_bit else 0.0 for array in target.arrays]
         ),

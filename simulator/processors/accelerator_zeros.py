@@ -52,6 +52,17 @@ def _weight_saving(feature: Sparse, structure: WeightStructure | None, bounds: L
     return Shares(density, 0.0, imbalance(pe_work(mask.reshape(structure.rows, -1), rows)))
 
 
+def _other_side(feature: Sparse, make: Any, input_density: float) -> Shares:
+    """What a two-sided feature saves where the operand that it does not name is zero."""
+    if not feature.two_sided:
+        return Shares()
+    density = input_density
+    if feature.operand == "input":
+        structure = make() if make is not None else None
+        density = structure.nonzeros / structure.elements if structure is not None and structure.elements else 1.0
+    return Shares(density, 1 - density if feature.saves == "gate" else 0.0)
+
+
 def shares_of(target: AcceleratorTarget, make: Any, bounds: LoopBounds, input_density: float, n_pe: int) -> Shares:
     """Features multiply: independent zeros in weights and inputs."""
     performed, gated, stretch = 1.0, 0.0, 1.0
@@ -64,7 +75,8 @@ def shares_of(target: AcceleratorTarget, make: Any, bounds: LoopBounds, input_de
             one = Shares(input_density, 1 - input_density)
         else:
             one = Shares(input_density)
-        gated = gated * (one.performed + one.gated) + performed * one.gated
-        performed *= one.performed
-        stretch *= one.stretch
+        for share in (one, _other_side(feature, make, input_density)):
+            gated = gated * (share.performed + share.gated) + performed * share.gated
+            performed *= share.performed
+            stretch *= share.stretch
     return Shares(performed, gated, stretch)

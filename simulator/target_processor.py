@@ -13,7 +13,7 @@ from msgspec import field
 from .target_base import Constant, Count, Format, Fraction, Name, Struct, TargetBase
 
 __all__ = [
-    "CLASSES", "PRECISIONS", "Correction", "KernelClass", "Level", "Precision", "ProcessorTarget",
+    "CLASSES", "PRECISIONS", "Correction", "CurvePoint", "KernelClass", "Level", "Precision", "ProcessorTarget",
     "WEIGHTED_KERNELS", "SparseKernel", "bits_of",
 ]  # fmt: skip
 
@@ -58,6 +58,13 @@ class Level(Struct, frozen=True, kw_only=True):
     holds: tuple[Literal["weight", "activation"], ...] = ("weight", "activation")
 
 
+class CurvePoint(Struct, frozen=True, kw_only=True):
+    """What one thread group of the target reads at, over and over, from a working set of this size."""
+
+    working_set_bits: Count
+    bandwidth_bits_per_s: Constant
+
+
 class SparseKernel(Struct, frozen=True, kw_only=True):
     """A kernel for weights of one pattern, for the classes and precisions that the runtime has it for.
 
@@ -83,8 +90,10 @@ class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", 
     kernels decode on the fly: they save bytes, not operations. `matrix_macs_per_s` is the peak of tensor cores and
     their like, which only `matrix_kernels` reach; all others run at `peak_macs_per_s`. `tiles` says how many shapes
     of output tile a GPU's library has: "few" before 2017 (one for matrix products), "one" for convolutions too.
-    `sparse_kernels` are those besides CSR's, which "csr" in `executes` stands for. `tuning` says how far a
-    microcontroller's runtime goes: portable C, a kernel library, kernels made for the network.
+    `bandwidth_curve`, smallest working set first, replaces the two bandwidths of cache and memory by one for each
+    working set, interpolated in logarithms. `sparse_kernels` are those besides CSR's, which "csr" in `executes` stands
+    for. `tuning` says how far a microcontroller's runtime goes: portable C, a kernel library, kernels made for the
+    network.
     """
 
     family: Literal["cpu", "gpu", "mobile", "mcu", "npu"]
@@ -108,6 +117,7 @@ class ProcessorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", 
     tuning: Literal["portable", "library", "tuned"] = "library"
     weight_only_bits: tuple[Count, ...] = ()
     sparse_kernels: tuple[SparseKernel, ...] = ()
+    bandwidth_curve: tuple[CurvePoint, ...] = ()
     index_bits: Count = 32
     quality: Literal["good", "low"] | None = None
     busy_share: Fraction | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ __all__ = ["broken_rules", "check_rules"]
 
 Broken = tuple[str, object, str]
 SMALL_COUNT = 1 << 20
+OPERANDS = ("weight", "activation")
 
 
 def _constants(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -78,7 +80,7 @@ def _memories(target: Any, *, access: bool) -> Iterator[Broken]:
 
 
 def _processor(target: Any) -> Iterator[Broken]:
-    for operand in ("weight", "activation"):
+    for operand in OPERANDS:
         if not any(operand in level.holds for level in target.memories):
             yield "memories", f"none that holds {operand}s", "a place for weights and one for activations"
     if not target.peak_macs_per_s:
@@ -88,6 +90,7 @@ def _processor(target: Any) -> Iterator[Broken]:
         yield "precision", target.precision, f"a precision with a peak: {', '.join(sorted(known))}"
     if target.busy_w.value < target.idle_w.value:
         yield "busy_w", target.busy_w.value, f"at least idle_w, {target.idle_w.value}"
+    yield from _curve(target)
     for place, kernel in enumerate(target.sparse_kernels):
         path = f"sparse_kernels[{place}]"
         if format_sizes(kernel.format) is None and kernel.format != "csr":
@@ -100,6 +103,21 @@ def _processor(target: Any) -> Iterator[Broken]:
             yield f"{path}.relative_rate", kernel.relative_rate.value, "above 0, at most 1: the dense kernel's rate"
     if target.units > SMALL_COUNT or target.index_bits > 64:
         yield "units, index_bits", f"{target.units}, {target.index_bits}", f"at most {SMALL_COUNT} and 64"
+
+
+def _curve(target: Any) -> Iterator[Broken]:
+    points = target.bandwidth_curve
+    homes = {next((m.name for m in reversed(target.memories) if operand in m.holds), "") for operand in OPERANDS}
+    if points and (len(points) < 2 or len(homes) > 1):
+        yield "bandwidth_curve", f"{len(points)} points, {len(homes)} homes of data", "two points or more, one home"
+    for place, (before, after) in enumerate(pairwise(points), 1):
+        if after.working_set_bits <= before.working_set_bits:
+            yield f"bandwidth_curve[{place}].working_set_bits", after.working_set_bits, "more than the one before"
+        if after.bandwidth_bits_per_s.value <= 0:
+            yield f"bandwidth_curve[{place}].bandwidth_bits_per_s", after.bandwidth_bits_per_s.value, "above 0"
+        if after.bandwidth_bits_per_s.value > before.bandwidth_bits_per_s.value:
+            got = after.bandwidth_bits_per_s.value
+            yield f"bandwidth_curve[{place}].bandwidth_bits_per_s", got, "at most the one before"
 
 
 def _eie(target: Any) -> Iterator[Broken]:

@@ -15,7 +15,7 @@ import numpy as np
 from ...models.graph import Graph
 from ...models.model import Model
 from ..target_base import Constant
-from ..target_processor import Level, ProcessorTarget
+from ..target_processor import CurvePoint, Level, ProcessorTarget
 from ..workload import Overrides, Workload, make_workload
 from .clock import LOW_QUALITY_BUSY
 from .corrections import Observation, fit_corrections
@@ -88,6 +88,16 @@ def _bandwidth(reads: Sequence[Measured]) -> tuple[Constant, Constant, Constant]
     )
 
 
+def _curve(reads: Sequence[Measured]) -> tuple[CurvePoint, ...]:
+    """The rate of every working set, a smaller one never below a larger one: that would be the call, not the cache."""
+    rates = np.maximum.accumulate([m.probe.size * 8 / m.timing.seconds for m in reads][::-1])[::-1]
+    measured = (Constant(value=float(rate), source="probe", status="measured") for rate in rates)
+    return tuple(
+        CurvePoint(working_set_bits=read.probe.size * 8, bandwidth_bits_per_s=rate)
+        for read, rate in zip(reads, measured, strict=True)
+    )
+
+
 def _watts(values: tuple[float, float, float], threads: int) -> Constant:
     value, low, high = (amount * threads for amount in values)
     return Constant(value=value, low=low, high=high, source="power", status="assumed",
@@ -124,6 +134,7 @@ def target_from_probes(
             Level(name="llc", component="sram", capacity_bits=effective, bandwidth_bits_per_s=cache),
             Level(name="dram", component="dram", bandwidth_bits_per_s=dram),
         ),
+        bandwidth_curve=_curve(reads),
         idle_w=idle_w, busy_w=busy_w,
         overhead_s=Constant(value=chain[0], source="probe", status="measured") if chain else None,
         quality="low" if busy < LOW_QUALITY_BUSY else "good", busy_share=round(busy, 4),

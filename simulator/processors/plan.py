@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..target_processor import CLASSES, ProcessorTarget, bits_of
 from ..workload import Workload
 from .classes import Kernels, kernels_of
-from .rates import Rates, cached_shares, device_of, precisions_of
+from .rates import Rates, cached_shares, device_of, precisions_of, served_shares
 from .sparse_kernels import Candidate, sparse_candidates
 from .timing import Device, Table, compute_seconds, memory_seconds
 
@@ -121,9 +121,10 @@ def plan(workload: Workload, target: ProcessorTarget, residency: str = "warm") -
     rows = np.where(workload.table_elements > 0, 1.0, 0.0) * workload.output_elements * value_bits
     moved = (workload.input_elements + workload.output_elements) * value_bits + rows
     cached = cached_shares(devices[0], rates, stored, moved, residency)
-    memory = memory_seconds(np.broadcast_to(kernels.place, moved.shape), stored, moved, cached, devices[0], table)
+    served = served_shares(devices[0], rates, stored, moved, residency)
+    memory = memory_seconds(np.broadcast_to(kernels.place, moved.shape), stored, moved, served, devices[0], table)
     compute, memory = compute + 0 * memory, memory + 0 * compute
-    extra, passes, extra_s = _unfused(workload, target, table, devices[0], value_bits, cached[1])
+    extra, passes, extra_s = _unfused(workload, target, table, devices[0], value_bits, served[1])
     candidates = sparse_candidates(
         workload, kernels, target, rates, devices[0], compute, value_bits,
         [precision == place for place in range(len(names))], moved, residency,

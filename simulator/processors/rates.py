@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..target_processor import CLASSES, Level, ProcessorTarget, bits_of
 from ..workload import Workload
 from .classes import FamilyTable, family_table
-from .timing import Device, Shapes, Table, cache_share
+from .timing import Device, Shapes, Table, cache_share, curve_share
 
-__all__ = ["Rates", "cached_shares", "device_of", "homes_of", "peak_of", "precisions_of"]
+__all__ = ["Rates", "cached_shares", "device_of", "homes_of", "peak_of", "precisions_of", "served_shares"]
 
 Array = NDArray[np.float64]
 
@@ -84,6 +84,11 @@ def device_of(target: ProcessorTarget, shapes: Shapes, name: str, rates: Rates) 
     inside = outside * rates.table.parameters["cache_speedup"]
     if cache is not None and cache.bandwidth_bits_per_s is not None:
         inside = cache.bandwidth_bits_per_s.value
+    curve = None
+    if target.bandwidth_curve:
+        sizes, speeds = zip(*((p.working_set_bits, p.bandwidth_bits_per_s.value) for p in target.bandwidth_curve),
+                            strict=True)  # fmt: skip
+        curve, inside, outside = (np.array(sizes, float), np.array(speeds)), speeds[0], speeds[-1]
     return Device(
         rate=rate,
         matrix=matrix,
@@ -92,10 +97,11 @@ def device_of(target: ProcessorTarget, shapes: Shapes, name: str, rates: Rates) 
         one_tile=(target.tiles == "one") | ((target.tiles == "few") & (bits_of(name) < 16)),
         units=float(target.units),
         macs_per_cycle=rate / (target.units * target.clock_hz.value),
-        weight_bandwidth=weights.value if weights else np.inf,
+        weight_bandwidth=outside if curve else weights.value if weights else np.inf,
         activation_bandwidth=outside,
         cache_bandwidth=inside,
         cache_bits=cache.capacity_bits.value if cache and cache.capacity_bits else 0.0,
+        curve=curve,
     )
 
 
@@ -104,6 +110,25 @@ def cached_shares(
 ) -> tuple[Array, Array]:
     """Shares of the weights' and the activations' traffic that the cache serves, in the steady state."""
     usable = rates.table.parameters["cache_usable"]
-    own = cache_share(device.cache_bits, weights + activations, usable)
-    network = cache_share(device.cache_bits, weights.sum(axis=-1, keepdims=True) + activations, usable)
-    return (network if residency == "warm" else np.zeros_like(network)), own
+    own, network = _working_sets(weights, activations)
+    again = cache_share(device.cache_bits, network, usable)
+    return _warm(again, residency), cache_share(device.cache_bits, own, usable)
+
+
+def served_shares(
+    device: Device, rates: Rates, weights: Array, activations: Array, residency: str
+) -> tuple[Array, Array]:
+    """The same for the time it takes: by the curve of bandwidths where the target has one."""
+    if device.curve is None:
+        return cached_shares(device, rates, weights, activations, residency)
+    own, network = _working_sets(weights, activations)
+    return _warm(curve_share(device, network), residency), curve_share(device, own)
+
+
+def _working_sets(weights: Array, activations: Array) -> tuple[Array, Array]:
+    """Bits that a layer touches, and those between two uses of its weights: all weights and its activations."""
+    return weights + activations, weights.sum(axis=-1, keepdims=True) + activations
+
+
+def _warm(shares: Array, residency: str) -> Array:
+    return shares if residency == "warm" else np.zeros_like(shares)

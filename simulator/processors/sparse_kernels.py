@@ -20,7 +20,7 @@ from ..structure import WeightStructure
 from ..target_processor import CLASSES, ProcessorTarget, SparseKernel
 from ..workload import Workload
 from .classes import Kernels
-from .rates import Rates, cached_shares, peak_of
+from .rates import Rates, peak_of, served_shares
 from .timing import Device, memory_seconds
 
 __all__ = ["Candidate", "sparse_candidates", "stored_share"]
@@ -124,7 +124,7 @@ def _csr(
     """Products at the low rate of their class, matrix entries with their indices."""
     place = np.where(kernels.m > 1, CLASSES.index("csr_mm"), CLASSES.index("csr_mv"))
     bits = _bits(workload, "csr", workload.density, value_bits, target.index_bits)
-    cached = cached_shares(device, rates, bits, moved, residency)
+    cached = served_shares(device, rates, bits, moved, residency)
     place = np.broadcast_to(place, bits.shape)
     memory = memory_seconds(place, bits, moved, cached, device, rates.table)
     rate = peak_of(target, target.precision, False) * rates.table.efficiency[place]
@@ -143,7 +143,7 @@ def _patterned(
     applies = wanted & precise & np.isfinite(share)
     kept = np.where(np.isfinite(share), share, 1.0)
     bits = _bits(workload, kernel.format, share, value_bits, target.index_bits)
-    cached = cached_shares(device, rates, bits, moved, residency)
+    cached = served_shares(device, rates, bits, moved, residency)
     place = np.broadcast_to(kernels.place, np.broadcast_shapes(bits.shape, moved.shape))
     memory = memory_seconds(place, bits, moved, cached, device, rates.table)
     return Candidate(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..target_processor import CLASSES
 
 __all__ = [
-    "Device", "Shapes", "Table", "cache_share", "compute_seconds", "memory_seconds", "saturated_seconds",
+    "Device", "Shapes", "Table", "cache_share", "compute_seconds", "curve_share", "memory_seconds", "saturated_seconds",
     "tiled_seconds",
 ]  # fmt: skip
 
@@ -54,7 +54,8 @@ class Device:
 
     `rate` is the peak in MAC/s of the units that run the kernel; `matrix` marks tensor cores; `narrow_first` a first
     convolution in fewer than 32 bits off the tensor cores; `few_tiles` libraries with one tile for matrix products,
-    `one_tile` with one for convolutions too. Bandwidths are in bit/s.
+    `one_tile` with one for convolutions too. Bandwidths are in bit/s; `curve` holds rising working sets in bits and the
+    bandwidth of each, the fastest of which `cache_bandwidth` is then.
     """
 
     rate: Value
@@ -68,6 +69,7 @@ class Device:
     activation_bandwidth: Value
     cache_bandwidth: Value
     cache_bits: Value
+    curve: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,23 @@ def cache_share(capacity_bits: Value, working_bits: Array, usable: float) -> Arr
     0.5
     """
     return np.minimum(1.0, usable * capacity_bits / np.maximum(working_bits, 1.0))
+
+
+def curve_share(device: Device, working_bits: Array) -> Array:
+    """Where the curve lies between memory's bandwidth (0) and the fastest cache's (1), in time for a bit.
+
+    Between two working sets the bandwidth is interpolated in logarithms; beyond the ends it stays.
+
+    >>> curve = (np.array([8.0, 800.0]), np.array([100.0, 1.0]))
+    >>> device = Device(1.0, False, False, False, False, 1.0, 1.0, 1.0, 1.0, 100.0, 8.0, curve)
+    >>> curve_share(device, np.array([1.0, 80.0, 8000.0])).round(3).tolist()   # 100, 10 and 1 bit/s
+    [1.0, 0.909, 0.0]
+    """
+    assert device.curve is not None
+    sizes, rates = device.curve
+    rate = np.exp(np.interp(np.log(np.maximum(working_bits, 1.0)), np.log(sizes), np.log(rates)))
+    inside, outside = 1 / rates[0], 1 / rates[-1]
+    return (outside - 1 / rate) / (outside - inside) if outside > inside else np.ones_like(rate)
 
 
 def memory_seconds(

@@ -110,14 +110,7 @@ def plan(workload: Workload, target: ProcessorTarget, residency: str = "warm") -
     compute = np.take_along_axis(
         np.broadcast_to(each[:, *[None] * (precision.ndim - 1)], (len(names), *precision.shape)), precision[None], 0
     )[0]
-    kept = value_bits
-    for width in sorted(target.weight_only_bits, reverse=True):
-        kept = np.where((workload.weight_bits <= width) & (kept > width), float(width), kept)
-    stored = (
-        workload.weight_elements * kept
-        + workload.bias_bits
-        + np.where(kept < value_bits, 1, 0) * (workload.codebook_bits)
-    )
+    stored = _stored_bits(workload, target, value_bits)
     rows = np.where(workload.table_elements > 0, 1.0, 0.0) * workload.output_elements * value_bits
     moved = (workload.input_elements + workload.output_elements) * value_bits + rows
     cached = cached_shares(devices[0], rates, stored, moved, residency)
@@ -159,6 +152,14 @@ def plan(workload: Workload, target: ProcessorTarget, residency: str = "warm") -
         activations_cached=np.broadcast_to(cached[1], shape),
         break_even=best.break_even,
     )
+
+
+def _stored_bits(workload: Workload, target: ProcessorTarget, value_bits: Array) -> Array:
+    """What dense kernels read of weights: in the runtime's width, or in a narrower one that they decode on the fly."""
+    kept = value_bits
+    for width in sorted(target.weight_only_bits, reverse=True):
+        kept = np.where((workload.weight_bits <= width) & (kept > width), float(width), kept)
+    return workload.weight_elements * kept + workload.bias_bits + np.where(kept < value_bits, workload.codebook_bits, 0)
 
 
 def _unfused(

@@ -12,6 +12,7 @@ __all__ = ["broken_accelerator_rules"]
 
 Broken = tuple[str, object, str]
 MAX_LEVELS, MAX_MESH = 8, 1 << 24
+ACTIVATION_FORMATS = ("dense", "rlc", "bitmask", "relative")
 
 
 def broken_accelerator_rules(target: AcceleratorTarget) -> Iterator[Broken]:
@@ -78,6 +79,10 @@ def _sparse(target: AcceleratorTarget) -> Iterator[Broken]:
         field = f"sparse[{place}]"
         if feature.format not in target.executes:
             yield f"{field}.format", feature.format, f"a format that the hardware decodes: {', '.join(target.executes)}"
+        columns = feature.format == "csc" and any(f.format == "csc" and f.operand == "weight" for f in target.sparse)
+        if feature.operand == "input" and not columns and not feature.format.startswith(ACTIVATION_FORMATS):
+            wanted = "for inputs dense, rlc, bitmask or relativeN, or csc where weights are csc too"
+            yield f"{field}.format", feature.format, wanted
         for name in feature.levels:
             if name not in known:
                 yield f"{field}.levels", name, f"levels: {', '.join(known)}"

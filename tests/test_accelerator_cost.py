@@ -12,7 +12,7 @@ from picojoule.models.graph import Graph
 from picojoule.simulator.accelerator import AcceleratorTarget
 from picojoule.simulator.mapper import best_mapping
 from picojoule.simulator.processors.accelerator_csc import computes_on_columns
-from picojoule.simulator.processors.accelerator_zeros import run_length_ratio
+from picojoule.simulator.processors.accelerator_formats import activation_share
 from picojoule.simulator.target import load_target, parse_target, target_names, target_template
 from picojoule.simulator.validate import validate
 
@@ -100,8 +100,8 @@ def test_zero_inputs_are_gated_on_eyeriss() -> None:
 
 def test_run_length_ratio_by_hand() -> None:
     """All zeros: one pair of 21 1/3 bits for 32 words of 16 bits."""
-    assert run_length_ratio(1e-9) == pytest.approx(64 / 3 / 32 / 16, rel=1e-3)
-    assert run_length_ratio(1.0) == 1.0
+    assert activation_share("rlc", 1e-9, 16).bits == pytest.approx(64 / 3 / 32 / 16, rel=1e-3)
+    assert activation_share("rlc", 1.0, 16).bits == 1.0
 
 
 def test_activations_between_layers_stay_in_the_buffer() -> None:

@@ -16,7 +16,8 @@ from ..mapper import Machine, MappingResult, best_mapping, evaluate_mapping, mak
 from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
 from .accelerator_csc import column_machine, computes_on_columns
-from .accelerator_zeros import Shares, run_length_ratio, shares_of
+from .accelerator_formats import stored_words
+from .accelerator_zeros import Shares, shares_of
 
 __all__ = ["FORMULAS", "LayerOnChip", "accelerator_cost", "map_layer"]
 
@@ -67,6 +68,7 @@ class LayerOnChip:
     compute_cycles: float
     cycles: float
     bound_by: str
+    output_bits: float
 
     @property
     def off_chip_bits(self) -> float:
@@ -107,40 +109,34 @@ def _layer(
 ) -> LayerOnChip:
     """The mapping of least energy x delay for dense operands, charged with what its zeros leave.
 
-    `densities` of input and output shorten what is run-length coded at a level; `widths` are the bits of
+    `densities` of input and output shorten what a feature stores compressed; `widths` are the bits of
     weights and inputs.
     """
     weight, given = widths
     bits = {"weight_bits": weight, "input_bits": given, "output_bits": min(given, float(target.mac.output_bits))}
     found = best_mapping(bounds, target, OBJECTIVE, machine=make_machine(target, energy=energy, **bits), where=where)
     touched = np.ones((len(target.levels), len(OPERANDS)))
+    extra_pj = np.zeros_like(touched)
     if computes_on_columns(target):
         machine, shares, touched = column_machine(target, bounds, found.mapping, make, densities, bits, energy)
     else:
-        machine = make_machine(target, issued=shares.performed + shares.gated, energy=energy, **bits)
+        plain = make_machine(target, energy=energy, **bits).word_bits
+        stored = stored_words(target, make, densities, plain, energy)
+        extra_pj, issued = stored.extra_pj, shares.performed + shares.gated
+        machine = make_machine(target, word_bits=plain * stored.ratio, issued=issued, energy=energy, **bits)
     result = evaluate_mapping(bounds, target, found.mapping, machine=machine, where=where)
-    ratio = _stored(target, densities)
-    words = result.word_bits * ratio
-    compute = float(result.resource_cycles[0]) * shares.stretch
-    read, write = result.reads * touched * words, (result.updates * touched + result.fills) * words
+    compute, words = float(result.resource_cycles[0]) * shares.stretch, result.word_bits
+    reads, writes = result.reads * touched, result.updates * touched + result.fills
+    read, write = reads * words, writes * words
     width = machine.width_bits[:, None]
     return LayerOnChip(
         result, machine, shares, read, write,
-        read * (machine.read_pj[:, None] / width) + write * (machine.write_pj[:, None] / width),
+        read * (machine.read_pj[:, None] / width) + write * (machine.write_pj[:, None] / width)
+        + (reads + writes) * extra_pj,
         compute, max(compute, float(result.resource_cycles.max())) + result.fill_drain_cycles,
         "compute" if compute >= result.resource_cycles.max() else result.bound_by.split(" ")[0],
+        bits["output_bits"],
     )  # fmt: skip
-
-
-def _stored(target: AcceleratorTarget, densities: tuple[float, float]) -> Array:
-    """Stored over dense bits, [level, operand]; activations that a feature codes by run length."""
-    ratio = np.ones((len(target.levels), len(OPERANDS)))
-    for feature in target.sparse:
-        if feature.operand == "input" and feature.format == "rlc":
-            for place, level in enumerate(target.levels):
-                if level.name in feature.levels:
-                    ratio[place, 1:] = [run_length_ratio(d, target.mac.input_bits) for d in densities]
-    return ratio
 
 
 def _outer_cycles(layer: LayerOnChip, read_bits: Array, write_bits: Array) -> dict[str, float]:
@@ -186,7 +182,7 @@ def _chain(
         first, second = out[place], out[place + 1]
         if first is None or second is None or workload.output_elements[place] != workload.input_elements[place + 1]:
             continue
-        bits = float(workload.output_elements[place] * first.result.word_bits[0, 2])
+        bits = float(workload.output_elements[place] * first.output_bits)
         spilled = first.read_bits[0, 2] > 0
         if spilled or bits > min(_room(first, "output"), _room(second, "input")):
             continue
@@ -336,9 +332,12 @@ def _assumptions(workload: Workload, target: AcceleratorTarget, saved: float) ->
         said.append("X6: zeros gain nothing here: the hardware multiplies them like any other value")
     if computes_on_columns(target):
         said.append("X8 to X11: columns of non-zeros, two weights a cycle; PEs wait for the fullest by the real mask")
-    near = target.levels[min(1, len(target.levels) - 1)].name
-    said.append(
-        f"X7: activations that fit {near} stay there between layers, {saved / 8:,.0f} B off the chip saved; "
-        "weights are read in every batch"
-    )
+    coded = [f"{f.operand}: {f.format}" for f in target.sparse if f.format != "dense" and f.levels]
+    if coded and not computes_on_columns(target):
+        said.append(f"X12: stored compressed where that is shorter: {', '.join(coded)}")
+    near = target.levels[min(1, len(target.levels) - 1)]
+    stay = f"activations that fit {near.name} stay there between layers, {saved / 8:,.0f} B off the chip saved"
+    if not {"input", "output"} <= set(near.keeps):
+        stay = f"activations go off the chip between layers: {near.name} does not keep both inputs and outputs"
+    said.append(f"X7: {stay}; weights are read in every batch")
     return tuple(said)

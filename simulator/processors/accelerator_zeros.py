@@ -9,21 +9,10 @@ import numpy as np
 
 from ...models.loops import LoopBounds
 from ..accelerator import AcceleratorTarget, Sparse
-from ..sparse import detect_n_of_m, imbalance, pe_work, run_length_bits
+from ..sparse import detect_n_of_m, imbalance, pe_work
 from ..structure import WeightStructure
 
-__all__ = ["Shares", "run_length_ratio", "shares_of"]
-
-MEAN_OVER = 1e6
-
-
-def run_length_ratio(density: float, value_bits: int = 16) -> float:
-    """Run-length coded over dense bits, at most 1 (stored dense where coding does not pay).
-
-    >>> run_length_ratio(0.99), round(run_length_ratio(0.25), 3)
-    (1.0, 0.333)
-    """
-    return min(1.0, run_length_bits(MEAN_OVER, density, value_bits) / (MEAN_OVER * value_bits))
+__all__ = ["Shares", "shares_of"]
 
 
 @dataclass(frozen=True)

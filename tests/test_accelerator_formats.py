@@ -109,3 +109,12 @@ def test_a_format_that_inputs_cannot_have_is_refused() -> None:
     for name in ("csr", "nm2:4", "csc"):
         with pytest.raises(TargetError, match=r"sparse\[0\].format: got .* wanted for inputs dense, rlc, bitmask"):
             chip(f'operand = "input"\nsaves = "nothing"\nformat = "{name}"\nlevels = ["dram"]\n', name)
+
+
+def test_stored_weights_are_those_that_lie_in_the_outermost_level() -> None:
+    """Weight bytes and "runs as" follow the format where it is shorter: 118,000 bits of 65,536 weights at a tenth."""
+    feature = 'operand = "weight"\nsaves = "nothing"\nformat = "bitmask"\nlevels = ["dram"]\n'
+    dense, sparse = (estimate(LAYER, chip(feature, "bitmask"), density=d) for d in (1.0, 0.1))
+    assert dense.totals["weight_bytes"] == 65536
+    assert sparse.totals["weight_bytes"] == pytest.approx((65536 + 6554 * 8) / 8, abs=1)
+    assert (dense.executed.item(), sparse.executed.item()) == ("dense", "bitmask")

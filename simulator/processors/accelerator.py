@@ -296,8 +296,11 @@ def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: s
     layers, missing, saved = _run(workload, target, energy)
     ran = np.array([place not in missing for place in range(len(workload))])
     performed = workload.macs * _gather(layers, lambda x: x.shares.performed)
-    stored = np.where(ran, workload.weight_elements * target.mac.weight_bits + workload.bias_bits, 0.0)
-    stored = stored + np.zeros(performed.shape)
+    word = _gather(layers, lambda x: x.result.word_bits[0, 0])
+    stored = np.where(ran, workload.weight_elements * word + workload.bias_bits, 0.0)
+    outermost = (f.format for f in target.sparse if f.operand == "weight" and target.levels[0].name in f.levels)
+    form = next(outermost, "dense")
+    coded = np.where(word < _widths(workload, target, word.shape)[0], form, "dense")
     loaded = np.where(ran, workload.storage_bits + workload.codebook_and_bias_bits, 0.0) + np.zeros(performed.shape)
     zero = np.zeros(performed.shape[:-1])
     bound = np.vectorize(lambda x: x.bound_by if x is not None else "", otypes=["<U24"])(layers)
@@ -307,7 +310,7 @@ def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: s
         target,
         _terms(target, layers, workload.macs, energy),
         _traffic(target, layers),
-        executed=np.broadcast_to(np.where(ran & (workload.weight_elements > 0), "dense", ""), performed.shape),
+        executed=np.where(ran & (workload.weight_elements > 0), coded, ""),
         bound_by=bound,
         macs_performed=performed,
         macs_gated=workload.macs * _gather(layers, lambda x: x.shares.gated),

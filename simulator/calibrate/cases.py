@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...models.load import load_model
 from ..processors.classes import kernels_of
+from ..processors.irregular import unaligned
 from ..processors.rates import Rates, device_of
 from ..processors.timing import Device, Shapes, Table, cache_share, compute_seconds, memory_seconds
 from ..target import ProcessorTarget, load_target
@@ -85,6 +86,7 @@ class Cases:
         )
         compute = compute_seconds(self.shapes, device, table)
         memory = memory_seconds(self.shapes.place, self.weights, self.activations, cached, device, table)
+        memory = memory * unaligned(self.shapes, device, p)
         other = np.full(self.shapes.place.shape, CLASSES.index("elementwise"))
         zero = np.zeros_like(memory)
         again = memory_seconds(other, zero, self.passes, (zero, cached[1]), device, table)

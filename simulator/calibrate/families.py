@@ -56,6 +56,8 @@ GPU = Family(
         _parameter("tile_reuse", 100.0, 5.0, 1000.0, 4.0), _parameter("tile_reuse_power", 1.5, 0.5, 3.0, 1.5),
         _parameter("k_half", 8.0, 0.5, 100.0, 3.0), _parameter("matrix_k_half", 40.0, 1.0, 300.0, 3.0),
         _parameter("matrix_efficiency", 0.9, 0.5, 1.1, 1.3),
+        _parameter("csr_rows_per_unit", 20.0, 1.0, 200.0), _parameter("csr_operand_power", 0.3, 0.02, 1.0),
+        _parameter("gemv_unaligned", 0.7, 0.3, 1.0, 1.5),
     ),
     {"cache_usable": 0.7},
     {"csr_mv": 0.62, "csr_mm": 0.62, "gemv": 0.55, "other": 0.62},

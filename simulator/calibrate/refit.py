@@ -47,10 +47,13 @@ class Fitted:
     table: Table
 
 
-def fit_family(name: str, without: str = "", start: Array | None = None) -> Fitted:
-    """The fit of one family; `without` leaves a device out, whatever its runtime."""
+def fit_family(name: str, without: str = "", start: Array | None = None, shape: str = "") -> Fitted:
+    """The fit of one family; `without` leaves a device out, whatever its runtime, `shape` a layer of EIE's Table IV."""
     family, cases = FAMILIES[name], merged(family_cases(name))
-    keep = np.array([label.device != without for label in cases.labels])
+    keep = np.array([
+        label.device != without and not (label.fold == shape and label.dataset.startswith("eie"))
+        for label in cases.labels
+    ])  # fmt: skip
     nuisances = [pair for pair in family.nuisances if pair[0] != without]
     values = fit_table(cases.select(keep), family.unknowns, family.fixed, start, nuisances=nuisances)
     return Fitted(family, values, table_of(family.unknowns, values, family.fixed))
@@ -89,8 +92,13 @@ def folds_of(labels: Iterable[str], folds: int = FOLDS) -> NDArray[np.intp]:
     return np.array([place[label] for label in labels])
 
 
-def calibrated(cases: Cases, table: Table, folds: int = FOLDS, spread: float = 2.0) -> tuple[dict[str, float], Array]:
-    """(corrections from all cases of one target, seconds with each case's fold left out of them)."""
+def calibrated(
+    cases: Cases, table: Table, folds: int = FOLDS, spread: float = 2.0, tables: Mapping[str, Table] | None = None
+) -> tuple[dict[str, float], Array]:
+    """(corrections from all cases of one target, seconds with each case's fold left out of them).
+
+    `tables` holds the family's table fitted without a fold, by its label, where folds are single labels.
+    """
     target = cases.labels[0].target
     pairs = [(target, name) for name in _names(cases)]
     few = merged(cases)
@@ -99,9 +107,10 @@ def calibrated(cases: Cases, table: Table, folds: int = FOLDS, spread: float = 2
     few_place = np.array([by_label[label.fold] for label in few.labels])
     out = np.zeros(len(cases.labels))
     for fold in np.unique(place):
-        values = fit_corrections(few.select(few_place != fold), table, pairs, spread)
         own = cases.select(place == fold)
-        out[place == fold] = own.seconds(corrected(table, own, pairs, values))
+        unseen = tables[own.labels[0].fold] if tables else table
+        values = fit_corrections(few.select(few_place != fold), unseen, pairs, spread)
+        out[place == fold] = own.seconds(corrected(unseen, own, pairs, values))
     whole = fit_corrections(few, table, pairs, spread)
     return {name: float(value) for (_, name), value in zip(pairs, whole, strict=True)}, out
 
@@ -129,10 +138,14 @@ def run() -> tuple[dict[str, Fitted], dict[str, dict[str, float]], list[Record]]
                 records += records_of(part, seconds, "calibrated", f"leave one {kind} out, in ten folds")
                 corrections.setdefault(target, {}).update(found)
     eie = eie_cases()
+    shapes = sorted({label.fold for label in eie.labels})
+    unseen = {
+        name: {shape: fit_family(name, shape=shape, start=fits[name].values).table for shape in shapes}
+        for name in ("cpu", "gpu")
+    }
     for target in sorted({label.target for label in eie.labels}):
-        own, table = _by(eie, target=target), fits[families[target]].table
-        shapes = len({label.fold for label in own.labels})
-        found, seconds = calibrated(own, table, folds=shapes, spread=8.0)
+        own, name = _by(eie, target=target), families[target]
+        found, seconds = calibrated(own, fits[name].table, len(shapes), 8.0, unseen[name])
         corrections[target] = found
         records += records_of(own, seconds, "calibrated", "leave one shape out", per_batch=True)
     tiny = family_cases("mcu")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..target_processor import CLASSES, ProcessorTarget, bits_of
 from ..workload import Workload
 from .classes import Kernels, kernels_of
+from .irregular import unaligned
 from .rates import Rates, cached_shares, device_of, precisions_of, served_shares
 from .sparse_kernels import Candidate, sparse_candidates
 from .timing import Device, Table, compute_seconds, memory_seconds
@@ -116,6 +117,7 @@ def plan(workload: Workload, target: ProcessorTarget, residency: str = "warm") -
     cached = cached_shares(devices[0], rates, stored, moved, residency)
     served = served_shares(devices[0], rates, stored, moved, residency)
     memory = memory_seconds(np.broadcast_to(kernels.place, moved.shape), stored, moved, served, devices[0], table)
+    memory = memory * unaligned(shapes, devices[0], table.parameters)
     compute, memory = compute + 0 * memory, memory + 0 * compute
     extra, passes, extra_s = _unfused(workload, target, table, devices[0], value_bits, served[1])
     candidates = sparse_candidates(

@@ -20,6 +20,7 @@ from ..structure import WeightStructure
 from ..target_processor import CLASSES, ProcessorTarget, SparseKernel
 from ..workload import Workload
 from .classes import Kernels
+from .irregular import gathered
 from .rates import Rates, peak_of, served_shares
 from .timing import Device, memory_seconds
 
@@ -129,7 +130,8 @@ def _csr(
     memory = memory_seconds(place, bits, moved, cached, device, rates.table)
     rate = peak_of(target, target.precision, False) * rates.table.efficiency[place]
     applies = kernels.is_class("gemm", "gemv") & (workload.weight_elements > 0)
-    compute = workload.macs * workload.density / rate
+    effort = gathered(kernels.m, kernels.n, kernels.k, workload.density, device, rates.table.parameters)
+    compute = workload.macs * workload.density * effort / rate
     return Candidate("csr", applies, place, compute, memory, bits, workload.density)
 
 

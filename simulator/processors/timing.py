@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..target_processor import CLASSES
+from .irregular import gathered
 
 __all__ = [
     "Device", "Shapes", "Table", "cache_share", "compute_seconds", "curve_share", "memory_seconds", "saturated_seconds",
@@ -29,6 +30,7 @@ LARGEST, MIDDLE = (256.0, 128.0), (128.0, 128.0)
 SPLITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # parts of the sum over k, matrix products only
 LEAST_K, LEAST_K_FEW = 128.0, 1024.0  # a part shorter than this is not worth its sum
 REFERENCE_MACS_PER_CYCLE = 512.0
+FEW_ROWS = 4  # as many vectors are multiplied as one is: each weight read once, no tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,7 @@ def _choices(shapes: Shapes, device: Device) -> dict[tuple[float, float, float],
     for tile in TILES:
         wide = min(tile) >= 64
         for split in SPLITS:
-            product = products & (~few | (tile == MIDDLE)) & ((split == 1) | (shapes.k >= split * least))
+            product = products & (~few | (tile == MIDDLE)) & ((split == 1) | ~one & (shapes.k >= split * least))
             window = ~products & (~one | (tile == MIDDLE)) if wide and split == 1 else np.zeros(shapes.m.shape, bool)
             may = product | window
             if may.any():
@@ -149,6 +151,10 @@ def compute_seconds(shapes: Shapes, device: Device, table: Table) -> Array:
                                     shapes.place[..., None], -1)[..., 0]  # fmt: skip
     gain = np.where(shapes.winograd & ~matrix, p["winograd"], 1.0) * np.where(device.narrow_first, p["narrow_first"], 1)
     rate = device.rate * efficiency * gain
+    size = shapes.m * shapes.n * shapes.k * shapes.groups
+    sparse = shapes.of("csr_mm")
+    density = np.where(sparse, shapes.work / size, 1.0)
+    work = shapes.work * np.where(sparse, gathered(shapes.m, shapes.n, shapes.k, density, device, p), 1.0)
     direct = shapes.of("gemv", "conv_depthwise", "csr_mv", "csr_mm") | (shapes.m * shapes.n * shapes.k == 1)
     if "tile_reuse" in p:
         rate = rate * np.where(matrix, p["matrix_efficiency"], 1.0)
@@ -158,9 +164,10 @@ def compute_seconds(shapes: Shapes, device: Device, table: Table) -> Array:
         shaped = tiled_seconds(
             shapes.m, shapes.n, shapes.k, shapes.groups, rate, device.units, reuse, half, _choices(shapes, device)
         )
+        shaped = np.where(shapes.of("gemm") & (shapes.m <= FEW_ROWS), np.minimum(shaped, work / rate), shaped)
     else:
         shaped = saturated_seconds(shapes.m, shapes.n, shapes.k, shapes.groups, rate, p)
-    return np.where(direct, shapes.work / rate, shaped)
+    return np.where(direct, work / rate, shaped)
 
 
 def cache_share(capacity_bits: Value, working_bits: Array, usable: float) -> Array:

@@ -3,9 +3,9 @@
     CSR x dense, work per non-zero = s(d) (1 + R U / rows) (1 + O / C)^p
     s(d) = (1 - (1 - d)^8) / (8 d)
 
-A non-zero fetches a value of every column of the dense operand, which cuSPARSE keeps column by column: a 32-byte sector
-each, shared by the non-zeros of the same row within 8 places (Bernoulli of density d). U units stay idle where there are
-few rows, and the operand's O bits leave the cache's C bits (assumption V1).
+A non-zero fetches a value of every column of the dense operand, which cuSPARSE keeps column by column: a 32-byte
+sector each, shared by the non-zeros of the same row within 8 places (Bernoulli of density d). Few rows leave some of
+the U units idle, and the operand's O bits leave the cache's C bits (assumption V1).
 """
 
 from __future__ import annotations

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from picojoule.simulator.calibrate.published import benchmarks, published_times
 from picojoule.simulator.estimate import estimate
 from picojoule.simulator.processors.irregular import gathered, sectors_per_nonzero, unaligned
-from picojoule.simulator.processors.timing import Device, Shapes
 from picojoule.simulator.target_processor import CLASSES
 
-DEVICE = Device(
-    rate=1.0, matrix=False, narrow_first=False, few_tiles=True, one_tile=False, units=10.0, macs_per_cycle=1.0,
-    weight_bandwidth=1.0, activation_bandwidth=1.0, cache_bandwidth=1.0, cache_bits=1 << 20,
-)  # fmt: skip
+UNITS, CACHE_BITS = 10.0, float(1 << 20)
 
 
 def test_sectors_of_random_masks_are_what_the_formula_gives():
@@ -24,28 +18,27 @@ def test_sectors_of_random_masks_are_what_the_formula_gives():
     for density in (0.04, 0.25, 0.6):
         mask = rng.random((1000, 512)) < density
         sectors = mask.reshape(1000, 64, 8).any(axis=-1).sum()
-        assert sectors / mask.sum() == pytest.approx(
-            float(sectors_per_nonzero(np.array([density]))[0]), rel=0.01
-        )
+        assert sectors / mask.sum() == pytest.approx(float(sectors_per_nonzero(np.array([density]))[0]), rel=0.01)
 
 
 def test_work_per_nonzero_grows_with_operand_and_with_few_rows():
     parameters = {"csr_rows_per_unit": 20.0, "csr_operand_power": 0.3}
     k, one = np.array([600.0, 4096.0, 25088.0]), np.ones(3)
-    found = gathered(64 * one, 1e6 * one, k, 1e-6 * one, DEVICE, parameters)
+    found = gathered(64 * one, 1e6 * one, k, 1e-6 * one, UNITS, CACHE_BITS, parameters)
     assert found == pytest.approx((1 + k * 64 * 32 / (1 << 20)) ** 0.3, rel=1e-3)
-    few = gathered(64 * one, np.array([200.0, 400.0, 1e9]), 600 * one, 1e-6 * one, DEVICE, parameters)
+    few = gathered(64 * one, np.array([200.0, 400.0, 1e9]), 600 * one, 1e-6 * one, UNITS, CACHE_BITS, parameters)
     assert few / few[2] == pytest.approx([2.0, 1.5, 1.0])
-    assert (gathered(one, one, one, one, DEVICE, parameters) == 1).all()  # a vector: no columns to gather from
+    assert (
+        gathered(one, one, one, one, UNITS, CACHE_BITS, parameters) == 1
+    ).all()  # a vector: no columns to gather from
 
 
 def test_only_columns_off_a_line_in_early_libraries_pay():
-    n, one = np.array([1000.0, 1024.0, 1000.0]), np.ones(3)
+    n = np.array([1000.0, 1024.0, 1000.0])
     place = np.array([CLASSES.index(name) for name in ("gemv", "gemv", "gemm")])
-    shapes = Shapes(place, one, n, 4096 * one, one, n * 4096, np.zeros(3, bool))
-    assert unaligned(shapes, DEVICE, {"gemv_unaligned": 0.5}).tolist() == [2.0, 1.0, 1.0]
-    assert (unaligned(shapes, replace(DEVICE, few_tiles=False), {"gemv_unaligned": 0.5}) == 1).all()
-    assert (unaligned(shapes, DEVICE, {}) == 1).all()
+    assert unaligned(place, n, True, {"gemv_unaligned": 0.5}).tolist() == [2.0, 1.0, 1.0]
+    assert (unaligned(place, n, False, {"gemv_unaligned": 0.5}) == 1).all()
+    assert (unaligned(place, n, True, {}) == 1).all()
 
 
 def test_tegra_k1_sparse_times_follow_the_operand_as_published():

@@ -86,7 +86,7 @@ class Cases:
         )
         compute = compute_seconds(self.shapes, device, table)
         memory = memory_seconds(self.shapes.place, self.weights, self.activations, cached, device, table)
-        memory = memory * unaligned(self.shapes, device, p)
+        memory = memory * unaligned(self.shapes.place, self.shapes.n, device.few_tiles, p)
         other = np.full(self.shapes.place.shape, CLASSES.index("elementwise"))
         zero = np.zeros_like(memory)
         again = memory_seconds(other, zero, self.passes, (zero, cached[1]), device, table)

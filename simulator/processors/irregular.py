@@ -11,17 +11,16 @@ the U units idle, and the operand's O bits leave the cache's C bits (assumption 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .timing import Device, Shapes
+from ..target_processor import CLASSES
 
 __all__ = ["gathered", "sectors_per_nonzero", "unaligned"]
 
 Array = NDArray[np.float64]
+Value = Array | float
 SECTOR_VALUES = 8  # 32 bytes of fp32: what an L2 of NVIDIA's reads at least
 LINE_VALUES = 32  # 128 bytes of fp32: what a warp reads at once
 VALUE_BITS = 32
@@ -38,30 +37,34 @@ def sectors_per_nonzero(density: Array) -> Array:
 
 
 def gathered(
-    m: Array, n: Array, k: Array, density: Array, device: Device, parameters: Mapping[str, float]
+    m: Array, n: Array, k: Array, density: Array, units: Value, cache_bits: Value, parameters: Mapping[str, float]
 ) -> Array:  # fmt: skip
     """Work per non-zero of an n x k CSR matrix times a k x m dense one, 1 where the family's table has no such term.
 
-    >>> from .timing import Device
-    >>> device = Device(1.0, False, False, True, False, 10.0, 1.0, 1.0, 1.0, 1.0, 32.0 * 64)
     >>> parameters = {"csr_rows_per_unit": 5.0, "csr_operand_power": 1.0}
     >>> one = np.ones(1)
-    >>> gathered(8 * one, 50 * one, 8 * one, one, device, parameters).tolist()       # 1/8 x (1 + 1) x (1 + 1)
+    >>> gathered(8 * one, 50 * one, 8 * one, one, 10.0, 32.0 * 64, parameters).tolist()   # 1/8 x (1 + 1) x (1 + 1)
     [0.5]
     """
     if "csr_rows_per_unit" not in parameters:
         return np.ones_like(density)
-    idle = 1 + parameters["csr_rows_per_unit"] * np.asarray(device.units) / n
-    cache = np.maximum(np.asarray(device.cache_bits), 1.0)
+    idle = 1 + parameters["csr_rows_per_unit"] * np.asarray(units) / n
+    cache = np.maximum(np.asarray(cache_bits), 1.0)
     beyond = (1 + k * m * VALUE_BITS / cache) ** parameters["csr_operand_power"]
     return np.where(m > 1, sectors_per_nonzero(density) * idle * beyond, 1.0)
 
 
-def unaligned(shapes: Shapes, device: Device, parameters: Mapping[str, float]) -> Array:
+def unaligned(
+    place: NDArray[np.intp], n: Array, few_tiles: NDArray[np.bool_] | bool, parameters: Mapping[str, float]
+) -> Array:  # fmt: skip
     """Time of a matrix-vector product over that of one whose columns start at 128 bytes.
 
     Early libraries keep the outputs of a weight matrix side by side, so that 1000 of them start half way into a line
     and every warp reads one line more (assumption V2).
+
+    >>> gemv = np.array([CLASSES.index("gemv")] * 2)
+    >>> unaligned(gemv, np.array([1000.0, 1024.0]), True, {"gemv_unaligned": 0.5}).tolist()
+    [2.0, 1.0]
     """
-    odd = shapes.of("gemv") & (shapes.n % LINE_VALUES > 0) & np.asarray(device.few_tiles, bool)
+    odd = (place == CLASSES.index("gemv")) & (n % LINE_VALUES > 0) & np.asarray(few_tiles, bool)
     return np.where(odd, 1 / parameters.get("gemv_unaligned", 1.0), 1.0)

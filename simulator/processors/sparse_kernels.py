@@ -130,7 +130,8 @@ def _csr(
     memory = memory_seconds(place, bits, moved, cached, device, rates.table)
     rate = peak_of(target, target.precision, False) * rates.table.efficiency[place]
     applies = kernels.is_class("gemm", "gemv") & (workload.weight_elements > 0)
-    effort = gathered(kernels.m, kernels.n, kernels.k, workload.density, device, rates.table.parameters)
+    effort = gathered(kernels.m, kernels.n, kernels.k, workload.density, device.units, device.cache_bits,
+                      rates.table.parameters)  # fmt: skip
     compute = workload.macs * workload.density * effort / rate
     return Candidate("csr", applies, place, compute, memory, bits, workload.density)
 

@@ -154,7 +154,8 @@ def compute_seconds(shapes: Shapes, device: Device, table: Table) -> Array:
     size = shapes.m * shapes.n * shapes.k * shapes.groups
     sparse = shapes.of("csr_mm")
     density = np.where(sparse, shapes.work / size, 1.0)
-    work = shapes.work * np.where(sparse, gathered(shapes.m, shapes.n, shapes.k, density, device, p), 1.0)
+    effort = gathered(shapes.m, shapes.n, shapes.k, density, device.units, device.cache_bits, p)
+    work = shapes.work * np.where(sparse, effort, 1.0)
     direct = shapes.of("gemv", "conv_depthwise", "csr_mv", "csr_mm") | (shapes.m * shapes.n * shapes.k == 1)
     if "tile_reuse" in p:
         rate = rate * np.where(matrix, p["matrix_efficiency"], 1.0)

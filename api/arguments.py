@@ -179,7 +179,7 @@ def report(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("model", metavar="MODEL|DIR", help="a model, or a folder written by picojoule explore")
     sub.add_argument("--target", metavar="T[,T2]", help="default: an accelerator, a CPU, a GPU and the 45 nm view")
     sub.add_argument("--against", metavar="MODEL2", help="what to compare with (default: the dense network)")
-    sub.add_argument("-o", "--output", required=True, metavar="FILE.{html,md,csv,json}")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE.{html,pdf,md,csv,json,xlsx}")
 
 
 def paper(sub: argparse.ArgumentParser) -> None:

@@ -56,7 +56,7 @@ def test_every_dependency_has_its_line():
     """The table names what pyproject.toml asks for, and nothing else."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    named = ("run", "train", "tflite", "zoo", "ans", "gpu")
+    named = ("run", "train", "tflite", "zoo", "ans", "gpu", "report")
     wanted = [*project["dependencies"], *(d for name in named for d in extras[name])]
     wanted = [text for text in wanted if not text.startswith("picojoule[")]
     names = {re.split(r"[<>=]", text)[0] for text in wanted}

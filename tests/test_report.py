@@ -26,12 +26,14 @@ from picojoule.simulator.report import SUFFIXES, Report, build_report, write_rep
 from picojoule.simulator.report.content import Chart, Section, Table
 from picojoule.simulator.report.export import render_csv, render_json, render_markdown
 from picojoule.simulator.report.page import render_html
+from picojoule.simulator.report.pdf import render_pdf
+from picojoule.simulator.report.spreadsheet import render_xlsx
 from picojoule.simulator.target import DEFAULT_TARGETS
 
 MODEL = "lenet-300-100@deep-compression"
 COMMAND = f"picojoule report {MODEL} -o r.html"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>|=1+1"
-RENDERERS = (render_html, render_markdown, render_csv, render_json)
+RENDERERS = (render_html, render_markdown, render_csv, render_json, render_pdf, render_xlsx)
 
 
 @cache
@@ -282,13 +284,14 @@ def test_models_of_one_name_stay_apart() -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_files_are_what_was_rendered(work_dir: Path, suffix: str) -> None:
     write_report(report_of(), f"r{suffix}")
-    render = dict(zip((".html", ".md", ".csv", ".json"), RENDERERS, strict=True))[suffix]
-    assert (work_dir / f"r{suffix}").read_text("utf-8") == render(report_of())
+    render = dict(zip((".html", ".md", ".csv", ".json", ".pdf", ".xlsx"), RENDERERS, strict=True))[suffix]
+    made = render(report_of())
+    assert (work_dir / f"r{suffix}").read_bytes() == (made.encode() if isinstance(made, str) else made)
 
 
 @pytest.mark.parametrize("name", ["r.docx", "r", "r.html.gz"])
 def test_another_suffix_is_refused(work_dir: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"--output: got .*wanted a name ending in \.html, \.md, \.csv, \.json"):
+    with pytest.raises(InputError, match=r"--output: got .*wanted a name ending in \.html, \.pdf, \.md, \.csv, \.json"):
         write_report(report_of(), name)
     assert not list(work_dir.iterdir())
 

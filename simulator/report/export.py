@@ -1,4 +1,4 @@
-"""A Report in a file: HTML, Markdown, CSV (layers) or JSON (the estimate documents)."""
+"""A Report in a file: HTML, PDF, Markdown, CSV (layers), JSON (the estimate documents) or a workbook."""
 
 from __future__ import annotations
 
@@ -93,11 +93,25 @@ def _html(report: Report) -> str:
     return render_html(report)
 
 
-RENDERERS: Mapping[str, Callable[[Report], str]] = {
+def _pdf(report: Report) -> bytes:
+    from .pdf import render_pdf
+
+    return render_pdf(report)
+
+
+def _xlsx(report: Report) -> bytes:
+    from .spreadsheet import render_xlsx
+
+    return render_xlsx(report)
+
+
+RENDERERS: Mapping[str, Callable[[Report], str | bytes]] = {
     ".html": _html,
+    ".pdf": _pdf,
     ".md": render_markdown,
     ".csv": render_csv,
     ".json": render_json,
+    ".xlsx": _xlsx,
 }
 SUFFIXES = tuple(RENDERERS)
 
@@ -109,4 +123,5 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> None:
         raise InputError(
             "--output", Path(path).name, f"a name ending in {', '.join(SUFFIXES)}", "for example -o report.html"
         )
-    write_atomic(path, RENDERERS[suffix](report).encode())
+    made = RENDERERS[suffix](report)
+    write_atomic(path, made.encode() if isinstance(made, str) else made)

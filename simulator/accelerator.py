@@ -29,7 +29,7 @@ from .target_base import Constant, Count, Format, Name, Struct, TargetBase
 
 __all__ = [
     "DIMS", "OPERANDS", "AcceleratorTarget", "Array", "BlockRule", "Dim", "Level", "Mac", "Mapspace", "Operand",
-    "Precision", "Sparse",
+    "Precision", "Sparse", "Unit",
 ]  # fmt: skip
 
 DIMS = ("N", "G", "K", "C", "P", "Q", "R", "S")
@@ -130,6 +130,19 @@ class Sparse(Struct, frozen=True, kw_only=True):
     metadata_pj_per_bit: Constant | None = None
 
 
+class Unit(Struct, frozen=True, kw_only=True):
+    """A unit beside the array that layers without weights stream through: pooling, sums, activations.
+
+    `kinds` are the layers that it runs, `elements_per_cycle` how many it takes a cycle. Its inputs come from
+    the outermost level and its outputs go there. A kind that no unit names is `unmodelled`.
+    """
+
+    name: Name
+    kinds: tuple[Annotated[str, Meta(min_length=1)], ...]
+    elements_per_cycle: Constant
+    energy_pj: Constant | None = None
+
+
 class BlockRule(Struct, frozen=True, kw_only=True):
     """Loops allowed in one block of the nest; a dim named nowhere has factor 1 there.
 
@@ -170,6 +183,7 @@ class AcceleratorTarget(TargetBase, frozen=True, kw_only=True, tag_field="model"
     levels: tuple[Level, ...]
     arrays: tuple[Array, ...] = ()
     sparse: tuple[Sparse, ...] = ()
+    units: tuple[Unit, ...] = ()
     mapspaces: dict[Name, Mapspace]
     mapspace: Name
     fill_drain: Literal["none", "tile"] = "none"

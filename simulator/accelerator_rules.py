@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
+from ..models.ops import OPAQUE, OPS
 from .accelerator import OPERANDS, AcceleratorTarget
 
 __all__ = ["broken_accelerator_rules"]
@@ -21,6 +22,7 @@ def broken_accelerator_rules(target: AcceleratorTarget) -> Iterator[Broken]:
     yield from _levels(target)
     yield from _arrays(target)
     yield from _sparse(target)
+    yield from _units(target)
     for name, space in target.mapspaces.items():
         yield from _mapspace(target, f"mapspaces.{name}", space)
     if target.mapspace not in target.mapspaces:
@@ -97,6 +99,20 @@ def _sparse(target: AcceleratorTarget) -> Iterator[Broken]:
             yield f"{field}.two_sided", "true", "gate or skip, and no feature of the other operand that does so too"
         if feature.saves == "gate" and target.mac.gated_pj is None:
             yield "mac.gated_pj", "nothing", f"a value, as {field} gates MACs"
+
+
+def _units(target: AcceleratorTarget) -> Iterator[Broken]:
+    runs = sorted(set(OPS) - {"conv", "gemm", "matmul", "conv_transpose", "einsum", "recurrent", OPAQUE})
+    seen: set[str] = set()
+    for place, unit in enumerate(target.units):
+        for kind in unit.kinds:
+            if kind not in runs:
+                yield f"units[{place}].kinds", kind, f"a layer without weights: {', '.join(runs)}"
+            elif kind in seen:
+                yield f"units[{place}].kinds", kind, "each kind in one unit"
+            seen.add(kind)
+        if unit.elements_per_cycle.value <= 0:
+            yield f"units[{place}].elements_per_cycle", unit.elements_per_cycle.value, "a positive number"
 
 
 def _mapspace(target: AcceleratorTarget, field: str, space: Any) -> Iterator[Broken]:

@@ -138,7 +138,7 @@ def test_a_layer_that_is_not_mapped_is_unmodelled() -> None:
     net = GraphBuilder("p", (1, 8, 8, 8))
     net.conv("a", 8, 3, pad=1)
     net.max_pool("pool", 2, 2)
-    assert [layer.layer for layer in estimate(net.build(), "tpu-v1").unmodelled] == ["pool"]
+    assert [layer.layer for layer in estimate(net.build(), "eyeriss-168").unmodelled] == ["pool"]
 
 
 def chip(changes: str) -> AcceleratorTarget:

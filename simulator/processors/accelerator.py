@@ -17,13 +17,14 @@ from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unm
 from ..workload import Workload
 from .accelerator_csc import column_machine, computes_on_columns
 from .accelerator_formats import stored_words
+from .accelerator_units import product_bounds, stream_layers
 from .accelerator_zeros import Shares, shares_of
 
 __all__ = ["FORMULAS", "LayerOnChip", "accelerator_cost", "map_layer"]
 
 Array = NDArray[np.float64]
 SOURCE = "loop analysis of the layer's best mapping (picojoule map)"
-MAPPED = ("conv", "gemm")
+MAPPED = ("conv", "gemm", "matmul")
 OBJECTIVE = "edp"
 
 COMPUTE = Formula(
@@ -217,11 +218,11 @@ def _run(
         layers: list[LayerOnChip | None] = []
         for place, (kind, bounds) in enumerate(zip(workload.kinds, workload.bounds, strict=True)):
             if bounds is None or kind not in MAPPED:
-                missing[place] = "only convolutions and fully connected layers are mapped"
+                missing[place] = "not a convolution or matrix product, and no unit of this target is described for it"
             if place in missing:
                 layers.append(None)
                 continue
-            whole = replace(cast("LoopBounds", bounds), N=cast("LoopBounds", bounds).N * workload.repeats)
+            whole = product_bounds(kind, bounds, workload.output_shapes[place], workload.repeats)
             make = structures[(*design, place)]
             shares = shares_of(target, make, whole, float(density[(*design, place)]), n_pe)
             given = float(density[(*design, place)])
@@ -294,6 +295,8 @@ def _traffic(target: AcceleratorTarget, layers: NDArray[np.object_]) -> tuple[Tr
 def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: str) -> Cost:
     """Cost of convolutions and fully connected layers, each on its mapping of least energy x delay."""
     layers, missing, saved = _run(workload, target, energy)
+    streamed = stream_layers(workload, target, layers.shape, energy)
+    missing = {place: why for place, why in missing.items() if not streamed.ran[place]}
     ran = np.array([place not in missing for place in range(len(workload))])
     performed = workload.macs * _gather(layers, lambda x: x.shares.performed)
     word = _gather(layers, lambda x: x.result.word_bits[0, 0])
@@ -308,17 +311,17 @@ def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: s
     return Cost(
         workload,
         target,
-        _terms(target, layers, workload.macs, energy),
-        _traffic(target, layers),
+        (*_terms(target, layers, workload.macs, energy), *streamed.terms),
+        (*_traffic(target, layers), *streamed.traffic),
         executed=np.where(ran & (workload.weight_elements > 0), coded, ""),
-        bound_by=bound,
+        bound_by=np.where(streamed.ran, streamed.bound_by, bound),
         macs_performed=performed,
         macs_gated=workload.macs * _gather(layers, lambda x: x.shares.gated),
         stored_bits=stored,
         load_bits=loaded,
         overflow_bits=zero,
         unmodelled=tuple(reasons),
-        assumptions=_assumptions(workload, target, saved),
+        assumptions=(*_assumptions(workload, target, saved), *streamed.assumptions),
         load_time_s=zero,
         load_energy_pj=zero,
     )

@@ -77,12 +77,11 @@ CPU = Family(
         _bandwidth("other", 0.6, 0.1, 1.0, 1.5),
         _parameter("overhead_s", 1.5e-5, 1e-6, 1e-4), _parameter("cache_speedup", 3.0, 1.0, 10.0, 1.5),
         _parameter("m_half", 20.0, 1.0, 100.0), _parameter("n_half", 12.0, 1.0, 100.0),
-        _parameter("k_half", 5.0, 0.1, 100.0),
+        _parameter("k_half", 5.0, 0.1, 100.0), _parameter("pixels_half", 20.0, 0.1, 2000.0, 5.0),
     ),
     {"cache_usable": 0.7, "winograd": 1.0, "narrow_first": 1.0},
     {"csr_mv": 0.1, "csr_mm": 0.1, "other": 0.5},
-    (("core-i9-10940x", "gemv"), ("core-i9-10940x", "conv"), ("core-i9-10940x", "conv_depthwise"),
-     ("core-i7-5930k", "gemm")),
+    (("core-i9-10940x", "gemv"), ("core-i9-10940x", "conv_depthwise"), ("core-i7-5930k", "gemm")),
 )  # fmt: skip
 MOBILE = Family(
     ("pixel-3", "iphone-7", "raspberry-pi-3"),

@@ -5,7 +5,7 @@
 
 A non-zero fetches a value of every column of the dense operand, which cuSPARSE keeps column by column: a 32-byte
 sector each, shared by the non-zeros of the same row within 8 places (Bernoulli of density d). Few rows leave some of
-the U units idle, and the operand's O bits leave the cache's C bits (assumption V1).
+the U units idle, and the operand's O bits leave the cache's C bits (assumption J1).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def unaligned(
     """Time of a matrix-vector product over that of one whose columns start at 128 bytes.
 
     Early libraries keep the outputs of a weight matrix side by side, so that 1000 of them start half way into a line
-    and every warp reads one line more (assumption V2).
+    and every warp reads one line more (assumption J2).
 
     >>> gemv = np.array([CLASSES.index("gemv")] * 2)
     >>> unaligned(gemv, np.array([1000.0, 1024.0]), True, {"gemv_unaligned": 0.5}).tolist()

@@ -168,6 +168,9 @@ def compute_seconds(shapes: Shapes, device: Device, table: Table) -> Array:
         shaped = np.where(shapes.of("gemm") & (shapes.m <= FEW_ROWS), np.minimum(shaped, work / rate), shaped)
     else:
         shaped = saturated_seconds(shapes.m, shapes.n, shapes.k, shapes.groups, rate, p)
+        few = 1 + p.get("pixels_half", 0.0) * np.asarray(device.units) / shapes.m
+        few = np.where(shapes.of("conv", "conv_first", "conv_pointwise", "conv_depthwise"), few, 1.0)
+        shaped, work = shaped * few, work * few
     return np.where(direct, work / rate, shaped)
 
 

@@ -8,9 +8,11 @@ import pytest
 from picojoule.simulator.calibrate.published import benchmarks, published_times
 from picojoule.simulator.estimate import estimate
 from picojoule.simulator.processors.irregular import gathered, sectors_per_nonzero, unaligned
+from picojoule.simulator.processors.timing import Device, Shapes, Table, compute_seconds
 from picojoule.simulator.target_processor import CLASSES
 
 UNITS, CACHE_BITS = 10.0, float(1 << 20)
+PARAMETERS = {"winograd": 1.0, "narrow_first": 1.0, "m_half": 0.0, "n_half": 0.0, "k_half": 0.0, "pixels_half": 7.0}
 
 
 def test_sectors_of_random_masks_are_what_the_formula_gives():
@@ -55,3 +57,21 @@ def test_tegra_k1_sparse_times_follow_the_operand_as_published():
     wide, narrow = per_nonzero("VGG-6"), per_nonzero("NT-Wd")
     assert wide[1] / narrow[1] > 5
     assert wide[0] / narrow[0] == pytest.approx(wide[1] / narrow[1], rel=0.6)
+
+
+def test_cores_share_the_pixels_of_a_convolution():
+    """14 x 14 pixels on 28 cores with pixels_half 7: twice the time of busy cores; on one: 1 + 7 / 196."""
+    place = np.array([CLASSES.index("conv"), CLASSES.index("gemm")])
+    one = np.ones(2)
+    shapes = Shapes(place, 196 * one, 64 * one, 576 * one, one, 196 * 64 * 576 * one, np.zeros(2, bool))
+    table = Table(np.ones(len(CLASSES)), np.ones(len(CLASSES)), PARAMETERS)
+
+    def seconds(cores: float):
+        device = Device(
+            rate=1e9, matrix=False, narrow_first=False, few_tiles=False, one_tile=False, units=cores,
+            macs_per_cycle=1.0, weight_bandwidth=1.0, activation_bandwidth=1.0, cache_bandwidth=1.0, cache_bits=1.0,
+        )  # fmt: skip
+        return compute_seconds(shapes, device, table)
+
+    conv, gemm = seconds(28.0)
+    assert (conv / gemm, seconds(1.0)[0] / gemm) == pytest.approx((2.0, 1 + 7 / 196))

@@ -106,7 +106,7 @@ def _chain(length: int) -> Graph:
 def _int8_call(side: int, threads: int) -> Callable[[], object]:
     from onnx import TensorProto, helper
 
-    from .runtime import _call, _session
+    from .runtime import call_of, session_of
 
     operands = [
         helper.make_tensor_value_info(name, kind, (side, side))
@@ -116,7 +116,7 @@ def _int8_call(side: int, threads: int) -> Callable[[], object]:
     graph = helper.make_graph([helper.make_node("MatMulInteger", ["a", "b"], ["c"])], "int8", operands, [out])
     content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9).SerializeToString()
     feeds: dict[str, Any] = {"a": np.ones((side, side), np.uint8), "b": np.ones((side, side), np.int8)}
-    return _call(_session(content, "int8 product", threads), feeds, "int8 product")
+    return call_of(session_of(content, "int8 product", threads), feeds, "int8 product")
 
 
 def _csr_call(rows: int, columns: int) -> Callable[[], object]:

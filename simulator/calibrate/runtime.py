@@ -14,7 +14,7 @@ from ...models.errors import GraphError, InputError, MissingExtraError
 from ...models.exporters.onnx import export_onnx
 from ...models.graph import Graph
 
-__all__ = ["file_call", "graph_call", "with_random_weights"]
+__all__ = ["call_of", "file_call", "graph_call", "session_of", "with_random_weights"]
 
 SEED = 20160502  # the opening day of ICLR 2016
 TYPES = {
@@ -39,7 +39,8 @@ def with_random_weights(graph: Graph) -> Graph:
     return graph.with_parameters(values) if values else graph
 
 
-def _session(content: bytes | str, where: str, threads: int) -> Any:
+def session_of(content: bytes | str, where: str, threads: int) -> Any:
+    """A session of onnxruntime on a file or its bytes; GraphError with `where` if it does not load."""
     try:
         import onnxruntime as ort
     except ImportError as error:
@@ -65,7 +66,9 @@ def _input(argument: Any, shape: tuple[int, ...], where: str) -> NDArray[Any]:
     return np.zeros(shape, dtype)  # a token or a mask that every network has
 
 
-def _call(session: Any, feeds: dict[str, NDArray[Any]], where: str) -> Callable[[], object]:
+def call_of(session: Any, feeds: dict[str, NDArray[Any]], where: str) -> Callable[[], object]:
+    """A run of the session on `feeds`, tried once; GraphError with `where` if it fails."""
+
     def call() -> object:
         return session.run(None, feeds)
 
@@ -79,16 +82,16 @@ def _call(session: Any, feeds: dict[str, NDArray[Any]], where: str) -> Callable[
 def graph_call(graph: Graph, *, threads: int = 1, batch: int = 1) -> Callable[[], object]:
     """A call that runs `graph` once, on `batch` times its own batch; unknown weights are drawn by a fixed seed."""
     where = f"network {graph.name}"
-    session = _session(export_onnx(with_random_weights(graph)), where, threads)
+    session = session_of(export_onnx(with_random_weights(graph)), where, threads)
     feeds = {}
     for argument in session.get_inputs():
         first, *rest = graph.tensors[argument.name].shape or (1,)
         feeds[argument.name] = _input(argument, (first * batch, *rest), where)
-    return _call(session, feeds, where)
+    return call_of(session, feeds, where)
 
 
 def file_call(path: str, shapes: dict[str, tuple[int, ...]], *, threads: int = 1) -> Callable[[], object]:
     """A call that runs an ONNX file as it is, its open axes as `shapes` say."""
-    session = _session(path, path, threads)
+    session = session_of(path, path, threads)
     feeds = {argument.name: _input(argument, shapes[argument.name], path) for argument in session.get_inputs()}
-    return _call(session, feeds, path)
+    return call_of(session, feeds, path)

@@ -83,6 +83,13 @@ def test_traffic_falls_with_sparsity_and_the_answer_says_on_what_it_rests() -> N
     assert half.workload.basis == "statistical"
 
 
+def test_the_answer_says_which_layers_run_as_2_of_4() -> None:
+    """Half of the weights at random: no four in a row of channels has to have two."""
+    layer = "conv:N=1,K=64,C=64,H=8,W=8,R=3,S=3,pad=1"
+    cost = estimate(layer, "ethos-u85-256", density=0.5)
+    assert any("0 of 1 layers; zeros of the others only shorten the weight stream" in text for text in cost.assumptions)
+
+
 def test_a_layer_without_a_rule_is_unmodelled() -> None:
     """Groups of more than one channel are split over several operations by the compiler: no rule here."""
     cost = estimate("conv:N=1,K=8,C=8,H=8,W=8,R=3,S=3,pad=1,groups=2", "ethos-u85-256")

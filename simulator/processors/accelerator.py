@@ -15,10 +15,11 @@ from ..cost import Cost
 from ..mapper import Machine, MappingResult, best_mapping, evaluate_mapping, make_machine
 from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
+from .accelerator_csc import ASSUMPTIONS as COLUMNS
 from .accelerator_csc import column_machine, computes_on_columns
 from .accelerator_formats import stored_words
 from .accelerator_units import product_bounds, stream_layers
-from .accelerator_zeros import Shares, shares_of
+from .accelerator_zeros import Shares, shares_of, what_zeros_gain
 
 __all__ = ["FORMULAS", "LayerOnChip", "accelerator_cost", "map_layer"]
 
@@ -321,23 +322,20 @@ def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: s
         load_bits=loaded,
         overflow_bits=zero,
         unmodelled=tuple(reasons),
-        assumptions=(*_assumptions(workload, target, saved), *streamed.assumptions),
+        assumptions=(*_assumptions(workload, target, layers, saved), *streamed.assumptions),
         load_time_s=zero,
         load_energy_pj=zero,
     )
 
 
-def _assumptions(workload: Workload, target: AcceleratorTarget, saved: float) -> tuple[str, ...]:
+def _assumptions(
+    workload: Workload, target: AcceleratorTarget, layers: NDArray[np.object_], saved: float
+) -> tuple[str, ...]:
     said = [f.assumption for f in (COMPUTE, MEMORY, ACCESS, MAC, LEAKAGE)]
-    features = [f for f in target.sparse if f.saves != "nothing"]
-    if features:
-        used = ", ".join(f"{f.operand} zeros: {f.saves}" for f in features)
-        basis = "real masks" if workload.basis == "exact" else "uniform random masks (statistical)"
-        said.append(f"X6: {used}; weight zeros from {basis}, input density {workload.activation_basis}")
-    elif (workload.weight_nonzeros < workload.weight_elements).any():
-        said.append("X6: zeros gain nothing here: the hardware multiplies them like any other value")
+    if zeros := what_zeros_gain(target, workload, layers):
+        said.append(zeros)
     if computes_on_columns(target):
-        said.append("X8 to X11: columns of non-zeros, two weights a cycle; PEs wait for the fullest by the real mask")
+        said += COLUMNS
     coded = [f"{f.operand}: {f.format}" for f in target.sparse if f.format != "dense" and f.levels]
     if coded and not computes_on_columns(target):
         said.append(f"X12: stored compressed where that is shorter: {', '.join(coded)}")

@@ -26,9 +26,15 @@ from ..mapper import Hierarchy, Machine, make_hierarchy, make_machine, make_prob
 from ..structure import WeightStructure
 from .accelerator_zeros import Shares
 
-__all__ = ["ColumnWork", "column_machine", "column_ratio", "column_work", "computes_on_columns"]
+__all__ = ["ASSUMPTIONS", "ColumnWork", "column_machine", "column_ratio", "column_work", "computes_on_columns"]
 
 COUNT_BITS, WEIGHT_ADDRESS_BITS, INPUT_ADDRESS_BITS = 4, 7, 4
+ASSUMPTIONS = (
+    "X8: a PE takes a non-zero input, then the non-zero weights of its column two a cycle, by the real mask",
+    "X9: PEs side by side wait for the one with most weights; zeros of the inputs are even over PEs",
+    "X10: columns of non-zeros with counts and addresses, dense where that is shorter; the dense layer's mapping",
+    "X11: a weight is read where its input is not zero, an input once for its column, a sum for each product",
+)
 INPUT_COLUMN = 16  # values of an input column at most: the scratchpad's
 WEIGHT, INPUT, OUTPUT = 0, 1, 2
 Array = NDArray[np.float64]

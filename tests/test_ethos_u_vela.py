@@ -17,6 +17,7 @@ from ethos_networks import KINDS, our_cycles, vela_cycles, write_network
 pytest.importorskip("ethosu.vela.vela", reason="ethos-u-vela has no wheel for this platform")
 
 TARGETS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512", "ethos-u85-256")
+SIZES = ("ethos-u55-32", "ethos-u55-64", "ethos-u85-128", "ethos-u85-512", "ethos-u85-1024", "ethos-u85-2048")
 NETWORKS = {
     "weights outweigh": ([("conv", 256, 3, 2), ("conv", 512, 1, 1)], 8, 256),
     "pixels outweigh": ([("conv", 32, 3, 1), ("conv", 32, 3, 1), ("conv", 64, 3, 2), ("conv", 64, 3, 1)], 32, 16),
@@ -37,6 +38,17 @@ UNSEEN = {
     "pointwise, deep": ([("conv", 512, 1, 1), ("conv", 128, 1, 1), ("conv", 512, 1, 1)], 7, 256),
     "strided": ([("conv", 64, 3, 2), ("conv", 128, 3, 2), ("conv", 256, 3, 2)], 56, 32),
 }
+# Every other kind of layer, on the sizes above.
+LAYERS = {
+    "14 x 14 x 64": ([("conv", 64, 3, 1)], 14, 64),
+    "large kernels": ([("conv", 32, 7, 2), ("conv", 48, 5, 1), ("conv", 64, 5, 2)], 32, 8),
+    "mobile": ([("conv", 32, 3, 2), ("depthwise", 3, 1), ("conv", 64, 1, 1), ("depthwise", 3, 2)], 32, 3),
+    "depthwise, large": ([("conv", 64, 1, 1), ("depthwise", 5, 1), ("conv", 64, 1, 1)], 24, 32),
+    "residual": ([("conv", 64, 3, 1), ("conv", 64, 3, 1), ("add",)], 16, 64),
+    "pooled": ([("conv", 32, 3, 1), ("max", 2, 2), ("conv", 64, 3, 1), ("average", 2, 2)], 32, 16),
+    "classifier": ([("conv", 32, 3, 2), ("conv", 64, 3, 2), ("fc", 128), ("fc", 10)], 28, 8),
+    "fully connected": ([("fc", 512), ("fc", 256)], 1, 512),
+}
 
 Compared = dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
 
@@ -48,7 +60,7 @@ def compare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Co
 
     @cache
     def run(name: str, target: str) -> Compared:
-        layers, size, channels = (NETWORKS | SLOW | UNSEEN)[name]
+        layers, size, channels = (NETWORKS | SLOW | UNSEEN | LAYERS)[name]
         found = {}
         for place, kind in enumerate(KINDS):
             path = write_network(folder / f"n{place}.tflite", kind, layers, size, channels)
@@ -96,6 +108,28 @@ def test_networks_never_looked_at_before(compare: Callable[[str, str], Compared]
     assert np.mean(np.abs(total - 1) <= 0.25) >= 0.94
     assert np.median(np.maximum(npu, 1 / npu)) <= 1.03
     assert np.abs(npu - 1).max() <= 0.25
+
+
+MISSED = pytest.mark.xfail(strict=True, reason="2:4 on the U85-512: a copy of the input not modelled, NPU -17 %")
+
+
+@pytest.mark.parametrize("target", [pytest.param(x, marks=MISSED) if x.endswith("512") else x for x in SIZES])
+def test_other_sizes_within_the_bars(compare: Callable[[str, str], Compared], target: str) -> None:
+    check_bars(compare("pixels outweigh", target))
+
+
+@pytest.mark.slow
+def test_other_kinds_of_layer_on_other_sizes(compare: Callable[[str, str], Compared]) -> None:
+    """288 comparisons: 277 within 15 % in NPU cycles, 279 within 25 % in total. Those that miss are small fully
+    connected layers on the U85 (2.1 times the compiler's NPU cycles at worst), inputs of the U85-512 that the
+    scheduler copies and sums that it chains to a convolution (5.2 times in total at worst)."""
+    pairs = [pair for name in LAYERS for target in SIZES for pair in compare(name, target).values()]
+    npu, total = (np.array([ours[k] / theirs[k] for theirs, ours in pairs]) for k in (0, 1))
+    assert len(pairs) == 288
+    assert np.mean(np.abs(npu - 1) <= 0.15) >= 0.95
+    assert np.mean(np.abs(total - 1) <= 0.25) >= 0.95
+    assert np.median(np.maximum(npu, 1 / npu)) <= 1.02
+    assert np.median(np.maximum(total, 1 / total)) <= 1.02
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -118,8 +118,9 @@ def test_a_board_left_out_is_predicted_as_the_table_that_ships_says() -> None:
 
 def test_calibrated_folds_of_one_device_are_as_the_table_that_ships_says() -> None:
     own = only(eie_cases(), "core-i7-5930k")
-    shapes = len({x.fold for x in own.labels})
-    corrections, seconds = calibrated(own, shipped_table("core-i7-5930k"), folds=shapes, spread=8.0)
+    shapes, start = {x.fold for x in own.labels}, fit_family("cpu").values
+    unseen = {shape: fit_family("cpu", shape=shape, start=start).table for shape in shapes}
+    corrections, seconds = calibrated(own, shipped_table("core-i7-5930k"), len(shapes), 8.0, unseen)
     printed = tomllib.loads(
         resources.files("picojoule.simulator.targets").joinpath("core-i7-5930k.toml").read_text("utf-8")
     )["corrections"]

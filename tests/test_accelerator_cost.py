@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,9 @@ from picojoule.simulator.processors.accelerator_csc import computes_on_columns
 from picojoule.simulator.processors.accelerator_formats import activation_share
 from picojoule.simulator.target import load_target, parse_target, target_names, target_template
 from picojoule.simulator.validate import validate
+from picojoule.simulator.validate.eyeriss_chip import ALEXNET, _layers
+from picojoule.simulator.validate.map_again import LIVE
+from picojoule.simulator.validate.mapped import mapped_rows
 
 SHAPE = (16, 32, 3, 3)
 ACCELERATORS = [one for one in map(load_target, target_names()) if isinstance(one, AcceleratorTarget)]
@@ -51,6 +56,22 @@ def test_eyeriss_alexnet_within_twenty_percent_of_the_chip() -> None:
     assert len(rows) == 13
     assert {(row.metric, row.case) for row in rows if row.error > 0.20} == {("time per frame", "AlexNet, batch 4")}
     assert not any(row.in_fit for row in rows)
+
+
+def test_shipped_rows_of_alexnet_are_what_the_mapper_finds() -> None:
+    target = load_target("eyeriss")
+    found = [layer.cycles / target.clock_hz.value for layer in _layers(target, ALEXNET)]
+    rows = [row for row in mapped_rows("eyeriss") if "VGG" not in row.case and row.metric == "processing latency"]
+    assert [row.predicted for row in rows] == pytest.approx(found, rel=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIVE)
+def test_every_shipped_row_is_what_the_mapper_finds(name: str) -> None:
+    live = LIVE[name]()
+    assert [row.predicted for row in mapped_rows(name)] == pytest.approx([row.predicted for row in live], rel=1e-8)
+    texts = [[replace(row, measured=0.0, predicted=0.0) for row in rows] for rows in (mapped_rows(name), live)]
+    assert texts[0] == texts[1]
 
 
 def test_eyeriss_vgg_as_it_is() -> None:

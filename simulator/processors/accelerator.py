@@ -223,7 +223,7 @@ def _run(
             if place in missing:
                 layers.append(None)
                 continue
-            whole = product_bounds(kind, bounds, workload.output_shapes[place], workload.repeats)
+            whole = product_bounds(kind, cast("LoopBounds", bounds), workload.output_shapes[place], workload.repeats)
             make = structures[(*design, place)]
             shares = shares_of(target, make, whole, float(density[(*design, place)]), n_pe)
             given = float(density[(*design, place)])

@@ -314,7 +314,8 @@ def _assumptions(workload: Workload, target: EthosUTarget, costs: NDArray[np.obj
     if workload.batch > 1:
         said.append("H7: a batch runs one inference after another")
     if target.sparse_2_of_4:
-        ran = [cost for cost in costs.flat if cost is not None and cost.weight_bytes]
+        layers: list[LayerCost | None] = costs.ravel().tolist()
+        ran = [cost for cost in layers if cost is not None and cost.weight_bytes]
         fast = sum(cost.operation.sparse for cost in ran)
         said.append(
             "H8: weights with at most 2 non-zeros in every 4 input channels run at twice the rate, here "

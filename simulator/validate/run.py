@@ -7,16 +7,15 @@ from functools import partial
 from ...models.errors import InputError
 from .bars import bar_rows
 from .eie_paper import eie_rows
-from .eyeriss_chip import eyeriss_rows
-from .eyeriss_v2_chip import eyeriss_v2_rows
+from .mapped import MAPPED, mapped_rows
 from .npus import NPUS, npu_rows
 from .processors import PROCESSORS, processor_rows
 from .rows import Validation
 
 __all__ = ["VALIDATED", "validate"]
 
-VALIDATED = ("eie", "eyeriss", "eyeriss-v2", *PROCESSORS, *NPUS)
-OWN_ROWS = {"eie": eie_rows, "eyeriss": eyeriss_rows, "eyeriss-v2": eyeriss_v2_rows}
+VALIDATED = ("eie", *MAPPED, *PROCESSORS, *NPUS)
+OWN_ROWS = {"eie": eie_rows} | {name: partial(mapped_rows, name) for name in MAPPED}
 OWN_ROWS |= {name: partial(npu_rows, name) for name in NPUS}
 
 

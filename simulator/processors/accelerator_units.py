@@ -40,7 +40,7 @@ MATMUL = "X14: a product of two activations is mapped as a layer whose weights a
 FORMULAS = (TIME, ACCESS, PASS, LEAKAGE)
 
 
-def product_bounds(kind: str, bounds: LoopBounds | None, output: tuple[int, ...], repeats: int) -> LoopBounds | None:
+def product_bounds(kind: str, bounds: LoopBounds, output: tuple[int, ...], repeats: int) -> LoopBounds:
     """Loops of a layer for the mapper, the batch in them.
 
     A product of two activations is a layer whose weights are one of them: one group for each matrix, as
@@ -49,8 +49,8 @@ def product_bounds(kind: str, bounds: LoopBounds | None, output: tuple[int, ...]
     >>> product_bounds("matmul", LoopBounds(N=8 * 10, K=64, C=32), (8, 10, 64), 1)
     LoopBounds(N=10, K=512, C=32, P=1, Q=1, R=1, S=1, groups=8, stride=(1, 1), dilation=(1, 1))
     """
-    if bounds is None or kind != "matmul":
-        return bounds if bounds is None else replace(bounds, N=bounds.N * repeats)
+    if kind != "matmul":
+        return replace(bounds, N=bounds.N * repeats)
     *outer, rows, columns = output
     matrices = prod(outer) * repeats
     return LoopBounds(N=rows, K=matrices * columns, C=bounds.C, groups=matrices)

@@ -12,6 +12,7 @@ from .style import GRID, empty_figure, plain, target_styles, template
 __all__ = ["validation_figure"]
 
 TICKS = (0.25, 0.5, 0.7, 0.85, 1.0, 1.15, 1.5, 2.0, 4.0)
+FAR_TICKS = (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)  # where the rows reach beyond a factor of 8
 ROW_PX = 46
 MARKS = 60  # of one row of the figure: more would hide each other and keep a browser busy
 
@@ -46,7 +47,7 @@ def validation_figure(rows: pd.DataFrame) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     edge = 1.1 * max(2.0, float(ratio.max()), 1 / float(ratio.min()))
-    shown = [tick for tick in TICKS if 1 / edge <= tick <= edge]
+    shown = [tick for tick in (TICKS if edge < 8 else FAR_TICKS) if 1 / edge <= tick <= edge]
     figure.update_xaxes(
         type="log", range=[-np.log10(edge), np.log10(edge)], tickvals=shown, ticktext=[f"{t:g}" for t in shown],
         title={"text": "predicted over measured (grey: within 15 %)"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -12,11 +12,12 @@ from .target_base import Constant, Count, Name, Positive, Struct, TargetBase
 
 __all__ = ["EthosUMemory", "EthosUTarget", "ethos_u_rules"]
 
+Channel = Literal["input", "stream", "weight", "scale", "transfer"]
 Shape = Annotated[tuple[Count, Count, Count], Meta(description="height, width, depth")]
 
 
 class EthosUMemory(Struct, frozen=True, kw_only=True):
-    """A memory behind an AXI port. `read_buffers` (U85): reads in flight by channel, in 16-byte beats."""
+    """A memory behind an AXI port: bandwidth, latency, bursts, and reads and writes in flight a port."""
 
     name: Name
     component: Literal["sram", "dram"]
@@ -35,7 +36,9 @@ class EthosUTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag
     """Blocks of outputs are computed in microblocks; weights stream compressed, feature maps from SRAM or DRAM.
 
     U55 and U65 share one internal memory (`shared_banks` of 1 KiB) between inputs and accumulators; U85 has
-    `input_ram_bytes` and `accumulator_ram_bytes`. `sparse_2_of_4` says whether 2:4 weights run twice as fast.
+    `input_ram_bytes`, `accumulator_ram_bytes` and `output_ram_bytes`, its `input_units` (by microblock, for at most
+    16, at most 32 and more channels: height, width, bricks of 16 channels) and `read_buffer_beats` (reads in flight
+    by channel, in beats of 16 bytes). `sparse_2_of_4` says whether 2:4 weights run twice as fast.
     """
 
     family: Literal["u55", "u65", "u85"]
@@ -45,6 +48,7 @@ class EthosUTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag
     cores: Count
     microblocks: tuple[Shape, ...]
     wide_microblocks: tuple[Shape, ...] = ()
+    elementwise_microblocks: tuple[Shape, ...] = ()
     output_cycles_per_element: Constant
     activation_cycles_per_element: Constant
     add_cycles_per_element: Constant
@@ -55,7 +59,9 @@ class EthosUTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag
     accumulator_granule_banks: Count = 1
     input_ram_bytes: Annotated[int, Meta(ge=0)] = 0
     accumulator_ram_bytes: Annotated[int, Meta(ge=0)] = 0
-    read_buffer_beats: dict[Literal["input", "weight", "transfer"], Count] = msgspec.field(default_factory=dict)
+    output_ram_bytes: Annotated[int, Meta(ge=0)] = 0
+    input_units: dict[str, tuple[Shape, Shape, Shape]] = msgspec.field(default_factory=dict)
+    read_buffer_beats: dict[Channel, Count] = msgspec.field(default_factory=dict)
     sparse_2_of_4: bool
     feature_maps_in: Name
     weights_in: Name
@@ -89,6 +95,19 @@ def ethos_u_rules(target: Any) -> Iterator[tuple[str, object, str]]:
     separate = target.input_ram_bytes and target.accumulator_ram_bytes
     if bool(separate) == bool(target.shared_banks > target.reserved_banks + 2):
         yield "shared_banks", target.shared_banks, "either shared banks or input_ram_bytes and accumulator_ram_bytes"
+    if target.family == "u85":
+        yield from _u85_rules(target)
     for memory in target.memories:
         if memory.burst_bytes > 1 << 12:
             yield f"memories: {memory.name}.burst_bytes", memory.burst_bytes, "at most 4096"
+
+
+def _u85_rules(target: Any) -> Iterator[tuple[str, object, str]]:
+    wanted = [*target.microblocks, *target.wide_microblocks, *target.elementwise_microblocks]
+    for name in sorted({"x".join(map(str, micro)) for micro in wanted} - set(target.input_units)):
+        yield f"input_units.{name}", "nothing", "three sizes: for at most 16, at most 32 and more channels"
+    for channel in get_args(Channel):
+        if channel not in target.read_buffer_beats:
+            yield f"read_buffer_beats.{channel}", "nothing", "the channel's beats of 16 bytes"
+    if not target.output_ram_bytes:
+        yield "output_ram_bytes", 0, "a positive integer"

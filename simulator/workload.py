@@ -20,6 +20,7 @@ from ..models.memory import peak_activation_bits
 from ..models.model import Accuracy, Model
 from ..models.ops import OPAQUE, VIEWS, LoopBounds, loop_bounds, weight_matrix_shape
 from .formats import parse_format, predict_size, random_mask
+from .sources import row_sources
 from .structure import WeightStructure, random_structure, structure_of
 
 __all__ = ["Overrides", "Workload", "make_workload", "storage_size"]
@@ -67,6 +68,7 @@ class Workload:
     and activations that run inside a layer.
     `structures[..., l]()` is where the non-zero weights of layer l lie, made when first asked for.
     `input_shapes` and `output_shapes` are those of the network as it is described, first inputs only.
+    `sources[l]` are the layers whose outputs layer l reads, -1 for the network's input.
     """
 
     model: str
@@ -102,6 +104,7 @@ class Workload:
     fused: tuple[str, ...] = ()
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
+    sources: tuple[tuple[int, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -261,6 +264,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         fused=tuple(sorted(fused)),
         input_shapes=tuple(model.graph.tensors[node.inputs[0]].shape if node.inputs else () for node in nodes),
         output_shapes=tuple(model.graph.tensors[node.output].shape for node in nodes),
+        sources=row_sources(model.graph, nodes),
         fused_behind=np.array([behind.get(node.name, 0) for node in nodes], float),
         **{key: np.array(values, float) for key, values in columns.items()},
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from picojoule import estimate
-from picojoule.simulator.ethos_u import Block, Operation, choose_block, operation_cycles, stream_bits
+from picojoule.simulator.ethos_u import Block, Operation, choose_block, run_layers, stream_bits
+from picojoule.simulator.ethos_u.cycles import Reads, Tensor, array_cycles, channel_rate, memory_cycles
 from picojoule.simulator.ethos_u.weights import golomb_bits, traverse
 from picojoule.simulator.target import EthosUTarget, load_target
 
@@ -54,14 +55,67 @@ def test_golomb_rice_by_its_code_words() -> None:
 def test_cycles_of_one_block_by_hand() -> None:
     """U55-128, 8 x 8 x 16 outputs, 1 x 1 kernel, 32 inputs: 8 x 4 microblocks of 1 x 2 x 8 in area, 2 in depth.
 
-    MACs: 4 cycles x 32 x 2 = 256. Output: 0.5 x 1024 = 512. Issue: (2 x 32 latency + 2048 / 8 + 1024 / 8
-    bytes + 256 + 512) / 4 = 304. One block: 512 + max(256, 304).
+    MACs: 4 cycles x 32 x 2 = 256. Output: 0.5 x 1024 = 512. Read: 32 + 2048 / 8 = 288, write: 32 + 1024 / 8 = 160.
+    Issue: (256 + 512) / 4 = 192, a single block's transfers apart. One block: 256 + 512 + 288 + 160.
     """
     layer = Operation("conv", (8, 8, 32), (8, 8, 16))
     block = Block((8, 8, 16), (8, 8, 32), (1, 2, 8), part_kernel=False)
-    sram = target("ethos-u55-128").memory("sram")
-    places = {"inputs_in": sram, "outputs_in": sram, "constants_in": sram}
-    assert operation_cycles(layer, block, target("ethos-u55-128"), **places) == 512 + 304
+    sram = Tensor(target("ethos-u55-128").memory("sram"), bricks=True)
+    assert array_cycles(layer, block, target("ethos-u55-128"), sram, sram, sram.memory) == 256 + 512 + 288 + 160
+
+
+def test_reads_by_hand() -> None:
+    """14 x 14 x 64 in blocks of 4 x 14 x 32 outputs: 4 x 1 x 2 blocks; a 3 x 3 kernel reads 6 x 14 of 14 columns."""
+    layer = Operation("conv", (14, 14, 64), (14, 14, 64), (3, 3))
+    block = Block((4, 14, 32), (6, 16, 64), (1, 4, 8), part_kernel=False)
+    assert Reads.of(layer, block, bricks=True) == Reads(inputs=6 * 14 * 64 * 8, weights=4)
+
+
+def test_reads_in_flight_bound_a_channel_by_hand() -> None:
+    """U85-256, DRAM: 500 cycles latency, bursts of 128 bytes, 8 beats each. Scales have 16 beats: 2 bursts in
+    flight, 0.8 x 128 x 2 / 500 bytes a cycle; weights 128 beats: 16 bursts; the bandwidth is 12."""
+    u85 = target("ethos-u85-256")
+    dram = u85.memory("dram")
+    assert channel_rate(dram, u85, "scale") == pytest.approx(0.8 * 128 * 2 / 500)
+    assert channel_rate(dram, u85, "weight") == pytest.approx(0.8 * 128 * 16 / 500)
+    assert channel_rate(dram, u85) == 12
+    assert memory_cycles({"dram": {"scale": 640, "weight": 6400}}, u85) == {"dram": int(6400 / (0.8 * 128 * 16 / 500))}
+
+
+def test_input_is_copied_where_its_reads_hold_the_first_layer_up() -> None:
+    """7 x 7 x 128 to 512 by 1 x 1 on U85-256: 16 blocks read the input again, which DRAM cannot keep up with;
+    at 32 outputs it is read once. Both as ethos-u-vela 5.2.0 does."""
+    u85 = target("ethos-u85-256")
+    many, once = (
+        run_layers([Operation("conv", (7, 7, 128), (7, 7, out))], [128 * out * 0.95], u85)[0] for out in (512, 32)
+    )
+    assert once.copy is None
+    assert many.copy is not None
+    assert many.copy.block is not None
+    assert many.copy.block.outputs == (3, 4, 128)  # as ethos-u-vela 5.2.0 prints it
+    assert many.all_npu_cycles == many.npu_cycles + many.copy.npu_cycles
+
+
+def test_a_sum_behind_a_layer_costs_no_cycles_of_its_own_on_u85() -> None:
+    """It runs in the output stage; its operand's bytes and what it writes are still moved."""
+    layers = [Operation("conv", (16, 16, 64), (16, 16, 64), (3, 3)), Operation("elementwise", *[(16, 16, 64)] * 2)]
+    sources = [(-1,), (0, -1)]
+    names = ("ethos-u85-256", "ethos-u55-256")
+    u85, u55 = (run_layers(layers, [35_000.0, 0.0], target(name), sources) for name in names)
+    assert u85[1].cycles == 0
+    assert u55[1].cycles > 0
+    alone = run_layers(layers[:1], [35_000.0], target("ethos-u85-256"))[0]
+    assert u85[0].moved_by("dram", "input")[0] > alone.moved_by("dram", "input")[0]
+    assert u85[0].moved_by("dram", "output")[1] > 0
+
+
+def test_a_sum_is_not_chained_where_another_layer_reads_what_it_adds() -> None:
+    layers = [
+        Operation("conv", (16, 16, 64), (16, 16, 64), (3, 3)), Operation("elementwise", *[(16, 16, 64)] * 2),
+        Operation("conv", (16, 16, 64), (16, 16, 64), (3, 3)),
+    ]  # fmt: skip
+    costs = run_layers(layers, [35_000.0, 0.0, 35_000.0], target("ethos-u85-256"), [(-1,), (0, -1), (0,)])
+    assert costs[1].cycles > 0
 
 
 def test_block_holds_twice_in_the_shared_memory() -> None:

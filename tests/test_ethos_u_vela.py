@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,6 @@ SLOW = {
     "from an image": ([("conv", 32, 3, 2), ("conv", 64, 3, 1), ("conv", 64, 1, 1), ("conv", 128, 3, 2)], 32, 3),
     "mixed": ([("conv", 64, 3, 1), ("conv", 128, 1, 1), ("conv", 128, 3, 2)], 16, 64),
 }
-# Chosen without looking at their cycles first: nothing was mended for them.
 UNSEEN = {
     "two of 3 x 3": ([("conv", 64, 3, 1), ("conv", 64, 3, 1)], 14, 64),
     "bottleneck": ([("conv", 128, 1, 1), ("conv", 128, 3, 1), ("conv", 256, 1, 1)], 14, 128),
@@ -87,49 +87,76 @@ def test_cycles_within_the_bars_of_vela(compare: Callable[[str, str], Compared],
     check_bars(compare(name, target))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", SLOW)
-def test_cycles_of_more_networks(compare: Callable[[str, str], Compared], name: str, target: str) -> None:
-    found = compare(name, target)
-    for kind, (theirs, ours) in found.items():
+@pytest.mark.parametrize("target", SIZES)
+def test_other_sizes_within_the_bars(compare: Callable[[str, str], Compared], target: str) -> None:
+    check_bars(compare("pixels outweigh", target))
+
+
+@pytest.mark.parametrize("target", ["ethos-u55-256", "ethos-u65-512", "ethos-u85-512"])
+@pytest.mark.parametrize("name", ["mobile", "residual", "pooled", "classifier"])
+def test_other_kinds_of_layer_within_the_bars(compare: Callable[[str, str], Compared], name: str, target: str) -> None:
+    for kind, (theirs, ours) in compare(name, target).items():
         assert ours[0] == pytest.approx(theirs[0], rel=0.15), f"{kind}: NPU cycles"
         assert ours[1] == pytest.approx(theirs[1], rel=0.25), f"{kind}: total cycles"
 
 
 @pytest.mark.slow
-def test_networks_never_looked_at_before(compare: Callable[[str, str], Compared]) -> None:
-    """240 comparisons: 227 within 15 % in NPU cycles and 227 within 25 % in total. Those that miss, by three times in
-    total at worst, are copies of the network's input that the U85 scheduler makes and we do not, or the reverse."""
-    pairs = [pair for name in UNSEEN for target in TARGETS for pair in compare(name, target).values()]
+def test_every_network_on_every_size(compare: Callable[[str, str], Compared]) -> None:
+    """1,386 comparisons: all within 15 % in NPU cycles, all but one within 25 % in total (1.49 times, 50 % pruned on
+    the U85-128: a weight stream predicted 3.5 % short tips the choice of copying the input)."""
+    names, targets = NETWORKS | SLOW | UNSEEN | LAYERS, (*TARGETS, *SIZES)
+    pairs = [pair for name in names for target in targets for pair in compare(name, target).values()]
     npu, total = (np.array([ours[k] / theirs[k] for theirs, ours in pairs]) for k in (0, 1))
-    assert len(pairs) == 240
-    assert np.mean(np.abs(npu - 1) <= 0.15) >= 0.94
-    assert np.mean(np.abs(total - 1) <= 0.25) >= 0.94
-    assert np.median(np.maximum(npu, 1 / npu)) <= 1.03
-    assert np.abs(npu - 1).max() <= 0.25
+    assert len(pairs) == 6 * 21 * 11
+    assert np.abs(npu - 1).max() <= 0.15
+    assert np.sum(np.abs(total - 1) > 0.25) <= 1
+    assert np.median(np.maximum(npu, 1 / npu)) <= 1.001
+    assert np.median(np.maximum(total, 1 / total)) <= 1.002
 
 
-MISSED = pytest.mark.xfail(strict=True, reason="2:4 on the U85-512: a copy of the input not modelled, NPU -17 %")
+def _random_networks(seed: int, count: int) -> dict[str, tuple[list[tuple[str | int, ...]], int, int]]:
+    """Chains of up to five layers that fit the staging memory, so that the compiler cascades nothing."""
+    rng, found = np.random.default_rng(seed), {}
+
+    def one(*choices: int) -> int:
+        return int(rng.choice(choices))
+
+    while len(found) < count:
+        size, channels = one(7, 8, 12, 14, 16, 24), one(3, 8, 16, 24, 32, 64, 96, 128)
+        layers: list[tuple[str | int, ...]] = []
+        left = size
+        for _ in range(one(1, 2, 3, 4, 5)):
+            kernel, stride = one(1, 1, 3, 3, 5), one(1, 1, 2)
+            if kernel > left:
+                continue
+            what = rng.choice(["conv", "conv", "conv", "depthwise", "max", "average"])
+            if what == "conv":
+                layers.append(("conv", one(16, 24, 32, 64, 96, 128), kernel, stride))
+            elif what == "depthwise":
+                layers.append(("depthwise", 3, stride) if left >= 3 else ("conv", 32, 1, stride))
+            elif left >= 4 and layers:
+                stride = 2
+                layers.append((str(what), 2, 2))
+            else:
+                continue
+            left = -(-left // stride)
+        if layers:
+            found[f"{seed}-{len(found)}"] = (layers, size, channels)
+    return found
 
 
-@pytest.mark.parametrize("target", [pytest.param(x, marks=MISSED) if x.endswith("512") else x for x in SIZES])
-def test_other_sizes_within_the_bars(compare: Callable[[str, str], Compared], target: str) -> None:
-    check_bars(compare("pixels outweigh", target))
-
-
-@pytest.mark.slow
-def test_other_kinds_of_layer_on_other_sizes(compare: Callable[[str, str], Compared]) -> None:
-    """288 comparisons: 277 within 15 % in NPU cycles, 279 within 25 % in total. Those that miss are small fully
-    connected layers on the U85 (2.1 times the compiler's NPU cycles at worst), inputs of the U85-512 that the
-    scheduler copies and sums that it chains to a convolution (5.2 times in total at worst)."""
-    pairs = [pair for name in LAYERS for target in SIZES for pair in compare(name, target).values()]
-    npu, total = (np.array([ours[k] / theirs[k] for theirs, ours in pairs]) for k in (0, 1))
-    assert len(pairs) == 288
-    assert np.mean(np.abs(npu - 1) <= 0.15) >= 0.95
-    assert np.mean(np.abs(total - 1) <= 0.25) >= 0.95
-    assert np.median(np.maximum(npu, 1 / npu)) <= 1.02
-    assert np.median(np.maximum(total, 1 / total)) <= 1.02
+def test_networks_drawn_at_random(tmp_path: Path) -> None:
+    """Nothing was mended for these: 30 networks, each on a target and with weights drawn too."""
+    rng, ratios = np.random.default_rng(4), []
+    for layers, size, channels in _random_networks(2026, 30).values():
+        target, kind = str(rng.choice([*TARGETS, *SIZES])), str(rng.choice(KINDS))
+        path = write_network(tmp_path / "n.tflite", kind, layers, size, channels)
+        theirs, ours = vela_cycles(path, target), our_cycles(path, target)
+        ratios.append((ours[0] / theirs[0], ours[1] / theirs[1]))
+    off = np.abs(np.array(ratios) - 1)
+    assert np.median(off, axis=0) == pytest.approx((0, 0), abs=0.01)
+    assert (off[:, 0] <= 0.15).mean() >= 0.95
+    assert (off[:, 1] <= 0.25).mean() >= 0.95
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -1,260 +1,259 @@
 """Layers of a network one after another on an Ethos-U: where tensors lie, which weights are staged, cycles.
 
-Feature maps between layers stay in the staging memory when they fit it; the network's input and output lie
-where `feature_maps_in` says. Weights that are read more than once, or whose transfer the layer before can
-hide, are first copied to the staging memory, in slices of output channels: double buffered.
-Source: the scheduling rules of ethos-u-vela 5.2.0 (Apache-2.0), simplified: no cascades over layers.
+Feature maps between layers stay in the staging memory when they fit it, in bricks of 16 channels; the network's input
+and output lie where `feature_maps_in` says, all channels of a pixel together. The input is copied to the staging
+memory first where its reads, not the array, hold the first layer up and the copy takes less than they save. A sum
+behind the layer that made one of its operands runs in that layer's output stage (U85).
+Source: the scheduler of ethos-u-vela's regor (Apache-2.0), without cascades; the rule of the input's copy is ours,
+found on the compiler 5.2.0 (docs/decisions/0030).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
+import numpy as np
+
+from ..sources import sole_reader
 from ..target_ethos_u import EthosUMemory, EthosUTarget
-from .blocks import SUBKERNEL, Block, Operation, choose_block
-from .cycles import BIAS_BYTES, BRICK, bytes_per_cycle, operation_cycles, transfer_bytes
+from .cycles import BRICK, Reads, Tensor, array_cycles, bus_bytes, memory_cycles, read_cycles, write_cores
+from .layer_cost import LayerCost, Moved
+from .operation import Operation, Shape, round_up
+from .staging import Costing, Staged, copy_cycles, costing, slice_bytes, stage
 
-__all__ = ["LayerCost", "run_layers"]
-
-SLICE_DEPTH = 16
-STARTUP_CYCLES = 1000
+__all__ = ["run_layers"]
 
 
 @dataclass(frozen=True)
-class LayerCost:
-    """`npu_cycles` with visible weight transfers; `memory_cycles` and traffic in bytes by memory.
+class _Layer:
+    """One operation of the schedule, its weight stream in bytes, and how the stream is staged."""
 
-    `moved[memory][operand]` = (read, written); the layer takes the largest of all cycles, after
-    `copy_cycles` in which the network's input is brought into bricks of 16 channels.
+    cost: Costing
+    stream: float
+    staged: Staged | None
+
+    @property
+    def weights_bytes(self) -> float:
+        return sum(self.staged.parts) if self.staged else 0.0
+
+
+def _best_form(operation: Operation, cost: Callable[[Operation], Costing]) -> Costing:
+    """The operation with 2:4 weights where these take no more cycles than dense ones."""
+    found = cost(operation)
+    if operation.sparse:
+        other = cost(replace(operation, sparse=False))
+        return other if found.array > other.array else found
+    return found
+
+
+def _size(shape: Shape, bricks: bool) -> int:
+    return prod(shape[:2]) * (round_up(shape[2], BRICK) if bricks else shape[2])
+
+
+class _Use:
+    """Bytes by memory and channel, and by memory and operand.
+
+    What a chained sum writes is moved but not `timed`: the compiler's cycles leave it out.
     """
 
-    operation: Operation
-    block: Block
-    npu_cycles: float
-    memory_cycles: dict[str, float]
-    moved: dict[str, dict[str, tuple[float, float]]]
-    slices: tuple[int, ...]
-    weight_bytes: float
-    copy_cycles: float = 0.0
+    def __init__(self) -> None:
+        self.channels: dict[str, dict[str, float]] = {}
+        self.moved: Moved = {}
 
-    @property
-    def cycles(self) -> float:
-        return max(self.npu_cycles, *self.memory_cycles.values()) + self.copy_cycles
+    def add(self, memory: EthosUMemory, channel: str, operand: str, size: float, timed: bool = True) -> None:
+        if size:
+            found = self.channels.setdefault(memory.name, {})
+            found[channel] = found.get(channel, 0.0) + size * timed
+            read, written = self.moved.setdefault(memory.name, {}).get(operand, (0.0, 0.0))
+            wrote = channel == "write"
+            self.moved[memory.name][operand] = (read + size * (not wrote), written + size * wrote)
 
-    @property
-    def bound_by(self) -> str:
-        slowest = max(self.memory_cycles, key=lambda name: self.memory_cycles[name])
-        return slowest if self.memory_cycles[slowest] > self.npu_cycles else "compute"
+
+def _traffic(layer: _Layer, target: EthosUTarget, given: Tensor, made: Tensor, other: Tensor | None) -> _Use:
+    operation, block, use = layer.cost.operation, layer.cost.block, _Use()
+    reads = Reads.of(operation, block, given.bricks)
+    channel = "stream" if operation.kind == "elementwise" else "input"
+    fetched = bus_bytes(reads.inputs, given, block.inputs, operation.inputs, read=True)
+    use.add(given.memory, channel, "input", fetched)
+    if other is not None:
+        second = _size(operation.outputs, other.bricks)
+        use.add(other.memory, "stream", "input", bus_bytes(second, other, block.inputs, operation.outputs, read=True))
+    cores = write_cores(target)
+    written = bus_bytes(_size(operation.outputs, made.bricks), made, block.outputs, operation.outputs, False, cores)
+    use.add(made.memory, "write", "output", written, timed=not layer.cost.summed)
+    source, near = target.memory(target.weights_in), target.memory(target.staging_in)
+    scales = slice_bytes(layer.stream, operation.outputs[2], operation.outputs[2]) - layer.stream
+    if layer.staged:
+        sliced = sum(layer.staged.sizes)
+        late = max(sliced - scales - (layer.staged.sizes[0] if layer.staged.early else 0.0), 0.0)
+        use.add(source, "transfer", "weight", late)
+        use.add(near, "write", "weight", late)
+        use.add(near, "weight", "weight", layer.stream * reads.weights)
+    else:
+        use.add(source, "weight", "weight", layer.stream * reads.weights)
+    use.add(source, "scale", "weight", scales * reads.weights)
+    return use
+
+
+def _cost(
+    layer: _Layer, target: EthosUTarget, given: Tensor, made: Tensor, other: Tensor | None, slack: float
+) -> LayerCost:
+    """Cycles with every tensor in its final place; `slack` of the layer before hides the first weights."""
+    cost, staged = layer.cost, layer.staged
+    source, near = target.memory(target.weights_in), target.memory(target.staging_in)
+    constants = near if staged else source
+    sent = cost.made if cost.summed else made  # what goes on to a sum never leaves the output stage
+    npu = array_cycles(cost.operation, cost.block, target, given, sent, constants, chained=cost.summed)
+    if staged:
+        wait = max(copy_cycles(target, source, near, staged.sizes[0]) - slack, 0.0)
+        all_of_it = copy_cycles(target, source, near, sum(staged.sizes))
+        npu = max(all_of_it - slack + staged.last_cycles, npu + wait)
+    use = _traffic(layer, target, given, made, other)
+    ends = staged.ends if staged else (cost.operation.outputs[2],)
+    memories = memory_cycles(use.channels, target)
+    return LayerCost(cost.operation, cost.block, npu, memories, use.moved, ends, layer.stream)
+
+
+def _copied(first: Costing, target: EthosUTarget) -> LayerCost | None:
+    """The copy of the network's input to the staging memory, where it pays."""
+    near, home = target.memory(target.staging_in), first.given
+    saved = first.inputs - read_cycles(near, target, first.reads.inputs, "input")
+    if home.memory is near or first.array_bound or first.operation.kind == "elementwise":
+        return None
+    copy = Operation("copy", first.operation.inputs, first.operation.inputs, activation=False)
+    made = Tensor(near, bricks=False)
+    cost = costing(copy, target, home, made, 0.0)
+    return _cost(_Layer(cost, 0.0, None), target, home, made, None, 0.0) if saved > cost.array else None
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The memories of one layer's tensors, and whether they are in bricks of 16 channels."""
+class _Plan:
+    """Which layers read what: places of the layers before, -1 for the network's input; `chained` sums."""
 
-    inputs: EthosUMemory
-    outputs: EthosUMemory
-    weights: EthosUMemory
-    staging: EthosUMemory
-    bricks_in: bool
-    bricks_out: bool
+    operations: Sequence[Operation]
+    sources: Sequence[tuple[int, ...]]
+    chained: tuple[bool, ...]
 
+    @classmethod
+    def of(cls, operations: Sequence[Operation], sources: Sequence[tuple[int, ...]], chains: bool) -> _Plan:
+        """A sum runs in the output stage of the layer before it where that feeds nothing else (U85)."""
+        found: list[bool] = []
+        for place, operation in enumerate(operations):
+            before = operations[place - 1] if place else None
+            starts = before is not None and before.kind in ("conv", "depthwise", "gemm", "elementwise")
+            same = before is not None and before.outputs == operation.outputs
+            fed = operation.kind == "elementwise" and sole_reader(sources, place - 1) == place
+            found.append(chains and starts and same and fed and not (found and found[-1]))
+        return cls(operations, sources, tuple(found))
 
-def _cycles(
-    operation: Operation, block: Block, target: EthosUTarget, place: _Place, staged: bool, **ends: bool
-) -> float:
-    constants = place.staging if staged else place.weights
-    return operation_cycles(
-        operation, block, target, inputs_in=place.inputs, outputs_in=place.outputs, constants_in=constants,
-        bricks_in=place.bricks_in, bricks_out=place.bricks_out, **ends,
-    )  # fmt: skip
+    def summed(self, place: int) -> bool:
+        return place + 1 < len(self.operations) and self.chained[place + 1]
 
+    def end(self, place: int) -> int:
+        """The layer whose outputs this one's output stage makes: itself or the sum behind it."""
+        return place + self.summed(place)
 
-def _refetches(operation: Operation, block: Block) -> int:
-    """Times the weights are read: once per block of rows and columns."""
-    out = operation.outputs
-    return -(-out[0] // min(out[0], block.outputs[0])) * -(-out[1] // min(out[1], block.outputs[1]))
+    def readers(self, place: int) -> list[int]:
+        return [reader for reader, read in enumerate(self.sources) if place in read]
 
+    def bricks(self, place: int) -> bool:
+        """Outputs lie in bricks if all that read them see the same width and depth."""
+        readers, made = self.readers(place), self.operations[place].outputs
+        return bool(readers) and all(self.operations[reader].inputs[1:] == made[1:] for reader in readers)
 
-def _copy_cycles(size: float, place: _Place, target: EthosUTarget) -> float:
-    source = size / bytes_per_cycle(place.weights, target, "transfer") + place.weights.read_latency_cycles
-    sink = size / bytes_per_cycle(place.staging, target, "write") + place.staging.write_latency_cycles
-    return max(source, sink)
+    def given(self, place: int) -> int:
+        """The layer that makes the (first) input."""
+        return self.sources[place][0] if self.sources[place] else -1
 
-
-@dataclass(frozen=True)
-class _Staged:
-    slices: tuple[int, ...]
-    cycles: float
-    hidden_bytes: float
-
-
-def _slices(
-    depth: int, size: float, room: float, copy: float, slack: float, cycles: float, step: int
-) -> tuple[int, ...]:
-    """Ends of the slices of output channels: what the layer before hides, then what a slice hides of the next."""
-    ratio = min(1.0, slack / copy, room / 2 / size)
-    least = min(1.0, SLICE_DEPTH / depth)
-    if 1 - ratio < least / 2:
-        return (depth,)
-    head = max(SLICE_DEPTH, int(depth * ratio) // step * step)
-    if head >= depth:
-        return (depth,)
-    body = max(SLICE_DEPTH, int(depth * (cycles * head / depth) / copy))
-    body = min(-(-body // step) * step, max(step, int(room / 2 / size * depth) // step * step))
-    return (*range(head, depth, body), depth)
+    def other(self, place: int) -> int | None:
+        """The layer that makes the second operand of a sum, the chained one's included."""
+        if self.summed(place):
+            return next((source for source in self.sources[place + 1] if source != place), None)
+        more = self.sources[place][1:] if self.operations[place].kind == "elementwise" else ()
+        return more[0] if more else None
 
 
-def _stage(
-    operation: Operation, block: Block, target: EthosUTarget, place: _Place, size: float, slack: float, room: float,
-    first: bool,
-) -> _Staged | None:  # fmt: skip
-    """Slices and cycles with weights staged; None where reading them in place is as good."""
-    if place.weights is place.staging or not size:
-        return None
-    reads, depth = _refetches(operation, block), operation.outputs[2]
-    read = bytes_per_cycle(place.weights, target, "weight")
-    unmoved = (size / read + place.weights.read_latency_cycles) * reads
-    near = bytes_per_cycle(place.staging, target, "weight")
-    staged_read = (size / near + place.staging.read_latency_cycles) * reads
-    copy = _copy_cycles(size, place, target)
-    smallest = copy * min(depth, SLICE_DEPTH) / depth
-    start = first and reads > 1 and (smallest < unmoved / 10 or smallest <= STARTUP_CYCLES)
-    hides = not first and smallest < slack and reads > 1
-    whole = _cycles(operation, block, target, place, False)
-    many = depth // block.outputs[2] > 2
-    if staged_read >= unmoved or not (start or hides or many or staged_read + max(copy - slack, 0) < unmoved):
-        return None
-    ends = _slices(depth, size, room, copy, slack, whole, min(depth, max(SLICE_DEPTH, block.outputs[2])))
-    total, visible, free = 0.0, 0.0, slack if not first else 0.0
-    for place_in, end in enumerate(ends):
-        width = end - (ends[place_in - 1] if place_in else 0)
-        part = replace(operation, outputs=(*operation.outputs[:2], width))
-        cycles = _cycles(part, block, target, place, True, first=place_in == 0, last=place_in == len(ends) - 1)
-        visible += max(0.0, _copy_cycles(size * width / depth, place, target) - free)
-        total, free = total + cycles, cycles
-    weighed = total + visible
-    if whole > unmoved and visible / len(ends) < STARTUP_CYCLES:  # short waits are noise beside the MAC array
-        weighed = total - (len(ends) * STARTUP_CYCLES / 2 if start and len(ends) > 1 else 0)
-    before = max(whole, unmoved)
-    if max(weighed, staged_read) > before or (reads == 1 and copy + staged_read > before):
-        return None
-    head = size * min(ends) / depth if not first else 0.0
-    return _Staged(ends, total + visible, head)
-
-
-def _moved(
-    operation: Operation, block: Block, place: _Place, size: float, staged: _Staged | None
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """Bytes on each memory's bus by operand, (read, written)."""
-    out, inputs = operation.outputs, block.inputs
-    clipped = [min(a, b) for a, b in zip(operation.inputs, inputs, strict=True)]
-    blocks = [-(-o // min(o, b)) for o, b in zip(out, block.outputs, strict=True)]
-    if operation.equal_depth:
-        blocks[2] = 1
-    channels = -(-operation.inputs[2] // BRICK) * BRICK if place.bricks_in else operation.inputs[2]
-    repeats = prod(-(-k // SUBKERNEL) for k in operation.kernel)
-    fetched = clipped[0] * clipped[1] * channels * repeats * prod(blocks)
-    if operation.kind == "elementwise":
-        fetched = 2 * prod(operation.inputs[:2]) * channels
-    written = out[0] * out[1] * (-(-out[2] // BRICK) * BRICK if place.bricks_out else out[2])
-    moved: dict[str, dict[str, tuple[float, float]]] = {}
-
-    def add(memory: EthosUMemory, operand: str, read: float, write: float) -> None:
-        before = moved.setdefault(memory.name, {}).get(operand, (0.0, 0.0))
-        moved[memory.name][operand] = (before[0] + read, before[1] + write)
-
-    depth = operation.inputs[2]
-    add(place.inputs, "input", transfer_bytes(fetched, place.inputs, inputs, depth, place.bricks_in, True), 0.0)
-    sent = transfer_bytes(written, place.outputs, block.outputs, out[2], place.bricks_out, False)
-    add(place.outputs, "output", 0.0, sent)
-    reads = _refetches(operation, block)
-    if staged is not None:
-        add(place.weights, "weight", size - staged.hidden_bytes, 0.0)
-        add(place.staging, "weight", size * reads, size - staged.hidden_bytes)
-    elif size:
-        add(place.weights, "weight", size * reads, 0.0)
-    return moved
-
-
-CHANNELS = {"input": "input", "weight": "weight", "output": "write"}
-
-
-def _memory_cycles(moved: dict[str, dict[str, tuple[float, float]]], target: EthosUTarget) -> dict[str, float]:
-    """Bytes over bandwidth, all operands together; on U85 each channel by itself too."""
-    cycles = {}
-    for name, operands in moved.items():
-        memory = target.memory(name)
-        total = sum(read + write for read, write in operands.values()) / bytes_per_cycle(memory, target)
-        alone = [
-            (write if operand == "output" else read) / bytes_per_cycle(memory, target, CHANNELS[operand])
-            for operand, (read, write) in operands.items()
-        ]
-        cycles[name] = max(total, *alone)
-    return cycles
-
-
-def _wants_bricks(operation: Operation, block: Block) -> bool:
-    """Depth first, the array takes 32 channels or more of a pixel: only bricks feed it."""
-    return operation.kind == "conv" and not block.part_kernel and operation.inputs[2] > BRICK
-
-
-def _copied(operation: Operation, target: EthosUTarget, place: _Place) -> LayerCost:
-    """The network's input copied to the staging memory in bricks, by a 1 x 1 pooling that changes nothing."""
-    copy = Operation("pool", operation.inputs, operation.inputs, activation=False)
-    place = replace(place, outputs=place.staging, bricks_out=True)
-    block = choose_block(copy, target)
-    deep = operation.inputs[2]  # whole pixels, so that the bursts are full
-    block = replace(block, outputs=(*block.micro[:2], deep), inputs=(*block.micro[:2], deep))
-    moved = _moved(copy, block, place, 0.0, None)
-    return LayerCost(
-        copy, block, _cycles(copy, block, target, place, False), _memory_cycles(moved, target), moved, (), 0.0
-    )
-
-
-def _add(a: dict[str, dict[str, tuple[float, float]]], b: dict[str, dict[str, tuple[float, float]]]) -> None:
-    """Traffic of b into a."""
-    for name, operands in b.items():
-        for operand, (read, write) in operands.items():
-            before = a.setdefault(name, {}).get(operand, (0.0, 0.0))
-            a[name][operand] = (before[0] + read, before[1] + write)
-
-
-def run_layers(operations: Sequence[Operation], weight_bytes: Sequence[float], target: EthosUTarget) -> list[LayerCost]:
-    """Cycles and traffic of each layer in turn; `weight_bytes` are the streams', scales apart."""
-    staging, home = target.memory(target.staging_in), target.memory(target.feature_maps_in)
-    weights = target.memory(target.weights_in)
-    assert staging.capacity_bits is not None
-    capacity = staging.capacity_bits.value / 8
-    costs: list[LayerCost] = []
-    slack, near = 0.0, False
-    for place_in, (operation, stream) in enumerate(zip(operations, weight_bytes, strict=True)):
-        last = place_in == len(operations) - 1
-        live = prod(operation.inputs) * near + prod(operation.outputs)
-        keep = not last and live <= capacity
-        place = _Place(
-            staging if near else home, staging if keep else home, weights, staging,
-            bricks_in=place_in > 0, bricks_out=not last,
+def _schedule(
+    plan: _Plan, streams: Sequence[float], target: EthosUTarget, capacity: float
+) -> tuple[list[_Layer | None], LayerCost | None]:
+    """Layers with their weights staged or not, None for a sum that runs in the layer before; the input's copy."""
+    home, near = target.memory(target.feature_maps_in), target.memory(target.staging_in)
+    layers: list[_Layer | None] = []
+    copy: LayerCost | None = None
+    slack = 0.0
+    for place, (operation, stream) in enumerate(zip(plan.operations, streams, strict=True)):
+        if plan.chained[place]:
+            layers.append(None)
+            continue
+        source, summed = plan.given(place), plan.summed(place)
+        given = Tensor(home, source >= 0 and plan.bricks(source))
+        made = Tensor(home, summed or plan.bricks(place))
+        at = partial(costing, target=target, given=given, made=made, stream=stream, summed=summed)
+        cost = _best_form(operation, at)
+        if not place:
+            copy = _copied(cost, target)
+            if copy is not None:
+                cost = costing(cost.operation, target, Tensor(near, bricks=False), made, stream, summed)
+        staged = stage(
+            cost, target, stream, room=capacity, slack=slack, first=place == 0 and copy is None,
+            movable=source >= 0 and _size(operation.inputs, given.bricks) <= capacity,
         )  # fmt: skip
-        block = choose_block(operation, target)
-        copy = None
-        if target.family == "u85" and place_in == 0 and home is not staging and _wants_bricks(operation, block):
-            copy = _copied(operation, target, place)
-            place = replace(place, inputs=staging, bricks_in=True)
-        size = stream + (BIAS_BYTES * operation.outputs[2] if stream else 0)
-        in_use = prod(operation.inputs) * (place.inputs is staging) + prod(operation.outputs) * (
-            place.outputs is staging
-        )
-        whole = _cycles(operation, block, target, place, False)
-        staged = _stage(operation, block, target, place, size, slack, max(capacity - in_use, 1.0), place_in == 0)
-        moved = _moved(operation, block, place, size, staged)
-        npu = whole if staged is None else staged.cycles
-        slices = (operation.outputs[2],) if staged is None else staged.slices
-        cycles = _memory_cycles(moved, target)
-        if copy is not None:
-            _add(moved, copy.moved)
-        waited = copy.cycles if copy is not None else 0.0
-        costs.append(LayerCost(operation, block, npu, cycles, moved, slices, stream, waited))
-        slack, near = whole, keep
+        layers.append(_Layer(cost, stream, staged))
+        slack = staged.last_cycles if staged else cost.array
+    return layers, copy
+
+
+def _places(plan: _Plan, layers: Sequence[_Layer | None], target: EthosUTarget, capacity: float) -> dict[int, Tensor]:
+    """Where each layer's outputs lie: in the staging memory if they fit it until their last reader, in order."""
+    home, near = target.memory(target.feature_maps_in), target.memory(target.staging_in)
+    used = np.array([layer.weights_bytes if layer else 0.0 for layer in layers])
+    found: dict[int, Tensor] = {}
+    for place, layer in enumerate(layers):
+        if layer is None:
+            continue
+        end = plan.end(place)
+        readers, bricks = plan.readers(end), plan.bricks(end)
+        size = _size(plan.operations[end].outputs, bricks)
+        live = slice(place, max(readers, default=place) + 1)
+        keep = bool(readers) and used[live].max() + size <= capacity
+        if keep:
+            used[live] += size
+        found[end] = Tensor(near if keep else home, bricks)
+    return found
+
+
+def run_layers(
+    operations: Sequence[Operation],
+    weight_bytes: Sequence[float],
+    target: EthosUTarget,
+    sources: Sequence[tuple[int, ...]] | None = None,
+) -> list[LayerCost]:
+    """Cycles and traffic of each layer in turn; `weight_bytes` are the streams', scales apart.
+
+    `sources`: the layers that each one reads, -1 for the network's input; one after another where not given.
+    """
+    near, home = target.memory(target.staging_in), target.memory(target.feature_maps_in)
+    assert near.capacity_bits is not None
+    capacity = near.capacity_bits.value / 8
+    read = sources if sources is not None else [(place - 1,) for place in range(len(operations))]
+    plan = _Plan.of(operations, read, chains=target.family == "u85")
+    layers, copy = _schedule(plan, weight_bytes, target, capacity)
+    places = _places(plan, layers, target, capacity)
+    places[-1] = Tensor(home, bricks=False)
+    costs: list[LayerCost] = []
+    slack = 0.0
+    for place, (operation, layer) in enumerate(zip(operations, layers, strict=True)):
+        if layer is None:
+            costs.append(LayerCost(operation, None, 0.0, {}, {}, (), 0.0))
+            continue
+        copied = copy is not None and not place
+        given = Tensor(near, bricks=False) if copied else places[plan.given(place)]
+        second = plan.other(place)
+        other = places[second] if second is not None else None
+        found = _cost(layer, target, given, places[plan.end(place)], other, slack)
+        costs.append(replace(found, copy=copy) if copied else found)
+        slack = layer.staged.last_cycles if layer.staged else layer.cost.array
     return costs

@@ -13,6 +13,7 @@ from ...models.loops import LoopBounds
 from ..accelerator import OPERANDS, AcceleratorTarget
 from ..cost import Cost
 from ..mapper import Machine, MappingResult, best_mapping, evaluate_mapping, make_machine
+from ..sources import sole_reader
 from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
 from .accelerator_csc import ASSUMPTIONS as COLUMNS
@@ -175,14 +176,17 @@ def _room(layer: LayerOnChip, operand: str) -> float:
 def _chain(
     workload: Workload, layers: list[LayerOnChip | None], target: AcceleratorTarget
 ) -> tuple[list[LayerOnChip | None], float]:
-    """Activations that fit the first on-chip level stay there between neighbours; the off-chip bits saved."""
+    """Activations that fit the first on-chip level and go to the next layer only stay there; off-chip bits saved."""
     out, saved = list(layers), 0.0
     keeps = target.levels[1].keeps if len(target.levels) > 1 else ()
     if not {"input", "output"} <= set(keeps):
         return out, saved
     for place in range(len(out) - 1):
         first, second = out[place], out[place + 1]
-        if first is None or second is None or workload.output_elements[place] != workload.input_elements[place + 1]:
+        alone = sole_reader(workload.sources, place) == place + 1
+        if first is None or second is None or not alone:
+            continue
+        if workload.output_elements[place] != workload.input_elements[place + 1]:  # a sum's other operand
             continue
         bits = float(workload.output_elements[place] * first.output_bits)
         spilled = first.read_bits[0, 2] > 0

@@ -14,14 +14,15 @@ from ...models.compress.share import kmeans_1d
 from ...models.loops import LoopBounds
 from ...models.ops import ACTIVATIONS
 from ..cost import Cost
-from ..ethos_u.blocks import Operation, part_kernel_first
-from ..ethos_u.network import LayerCost, run_layers
+from ..ethos_u.layer_cost import LayerCost
+from ..ethos_u.network import run_layers
+from ..ethos_u.operation import Operation, part_kernel_first
 from ..ethos_u.weights import stream_bits
-from ..sparse import detect_n_of_m
 from ..structure import WeightStructure
 from ..target import Constant, EthosUTarget
 from ..terms import Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import MASK_SEED, Workload
+from .ethos_u_layers import fed_by, operation_of
 
 __all__ = ["FORMULAS", "ethos_u_cost", "int8_weights"]
 
@@ -57,9 +58,6 @@ ACCESS = Formula(
 )
 STATIC = Formula("ethos.static_energy", "static power x time", "assumed", "H5: constant while the network runs")
 FORMULAS = (NPU, MEMORY, MAC, ACCESS, STATIC)
-POOLS = {"max_pool": "max_pool", "average_pool": "pool", "global_average_pool": "pool", "global_max_pool": "max_pool"}
-ELEMENTWISE = ("add", "multiply", "binary")
-MOVES = ("concat", "slice", "pad")
 
 
 def int8_weights(structure: WeightStructure, shared: int = 0, seed: int = MASK_SEED) -> NDArray[np.int64]:
@@ -109,39 +107,6 @@ def _codes(values: NDArray[np.float32]) -> NDArray[np.int64] | None:
     return codes.astype(np.int64)
 
 
-def _chw(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(height, width, depth) of one image of a batch x channels x spatial tensor, or of a batch of rows."""
-    if len(shape) >= 4:
-        return int(np.prod(shape[2:-1])), shape[-1], shape[1]
-    if len(shape) == 3:
-        return 1, shape[1], shape[2]
-    return 1, 1, int(np.prod(shape[1:])) if len(shape) > 1 else 1
-
-
-def _operation(
-    workload: Workload, place: int, structure: Callable[[], WeightStructure] | None, target: EthosUTarget
-) -> Operation | None:
-    """The Operation of one layer, or None where no rule covers its kind."""
-    kind, bounds = workload.kinds[place], cast("LoopBounds | None", workload.bounds[place])
-    given, made = _chw(workload.input_shapes[place]), _chw(workload.output_shapes[place])
-    if kind == "gemm" and bounds is not None:
-        rows = bounds.N
-        return Operation("gemm", (1, rows, bounds.C), (1, rows, bounds.K), activation=False)
-    if kind == "conv" and bounds is not None:
-        deep = bounds.groups > 1
-        if deep and bounds.C > 1:
-            return None
-        sparse = target.sparse_2_of_4 and not deep and structure is not None and _two_of_four(structure(), bounds)
-        return Operation("depthwise" if deep else "conv", given, made, (bounds.R, bounds.S), bounds.stride,
-                         bounds.dilation, sparse=sparse)  # fmt: skip
-    if kind in POOLS:
-        size = tuple(max(1, round(a / b)) for a, b in zip(given[:2], made[:2], strict=True))
-        return Operation(POOLS[kind], given, made, size, size, activation=False)  # type: ignore[arg-type]
-    if kind in ELEMENTWISE or kind in MOVES:
-        return Operation("elementwise", made, made, activation=False)
-    return None
-
-
 def _kcrs(weights: NDArray[np.int64], bounds: LoopBounds) -> NDArray[np.int64]:
     return weights.reshape(-1, bounds.C, bounds.R, bounds.S)
 
@@ -155,15 +120,6 @@ def _sampled(structure: WeightStructure) -> tuple[WeightStructure, float]:
     whole = structure.values
     values = None if whole is None else lambda: whole()[:rows]
     return replace(structure, rows=rows, positions=kept, values=values), rows / structure.rows
-
-
-def _two_of_four(structure: WeightStructure, bounds: LoopBounds) -> bool:
-    """Whether the mask has at most two non-zeros in every four input channels."""
-    if bounds.C % 4 or structure.nonzeros > structure.elements // 2:
-        return False
-    mask = np.zeros(structure.elements, bool)
-    mask[structure.positions] = True
-    return detect_n_of_m(_kcrs(mask, bounds), 4).n <= 2  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -190,20 +146,24 @@ def _run(workload: Workload, target: EthosUTarget) -> tuple[NDArray[np.object_],
     streams = _Streams({})
     entries = np.broadcast_to(workload.codebook_entries, costs.shape)
     for design in np.ndindex(costs.shape[:-1]):
-        places, operations, sizes = [], [], []
+        places: list[int] = []
+        operations, sizes, sources = [], [], []
         for place in range(len(workload)):
             make = workload.structures[(*design, place)]
-            operation = _operation(workload, place, cast("Any", make), target)
+            fed = fed_by(workload, places, place)
+            before = operations[fed[0]] if fed and fed[0] >= 0 else None
+            operation = operation_of(workload, place, cast("Any", make), target, before)
             if operation is None:
                 ran[place] |= workload.kinds[place] in ACTIVATIONS
                 continue
             places.append(place)
             operations.append(operation)
+            sources.append(fed)
             bounds = workload.bounds[place]
             shared = int(entries[(*design, place)])
             weighted = make is not None and bounds is not None
             sizes.append(streams.bytes_of(make, shared, operation, bounds, target) if weighted and bounds else 0.0)
-        for place, cost in zip(places, run_layers(operations, sizes, target), strict=True):
+        for place, cost in zip(places, run_layers(operations, sizes, target, sources), strict=True):
             costs[(*design, place)] = cost
             ran[place] = True
     return costs, ran
@@ -219,7 +179,7 @@ def _traffic(costs: NDArray[np.object_], target: EthosUTarget, repeats: int) -> 
         for operand in ("weight", "input", "output"):
 
             def moved(cost: LayerCost, way: int, name: str = memory.name, what: str = operand) -> float:
-                return cost.moved.get(name, {}).get(what, (0.0, 0.0))[way]
+                return cost.moved_by(name, what)[way]
 
             read, write = (8.0 * repeats * _gather(costs, partial(moved, way=way)) for way in (0, 1))
             if read.any() or write.any():
@@ -273,7 +233,7 @@ def ethos_u_cost(workload: Workload, target: EthosUTarget, *, energy: str) -> Co
         repeats * (bounds.N if bounds and kind == "conv" else 1)
         for bounds, kind in zip(workload.bounds, workload.kinds, strict=True)
     ], float)  # fmt: skip
-    npu = batch * _gather(costs, lambda cost: cost.npu_cycles + cost.copy_cycles)
+    npu = batch * _gather(costs, lambda cost: cost.all_npu_cycles)
     total = batch * _gather(costs, lambda cost: cost.cycles)
     halves = _gather(costs, lambda cost: 0.5 if cost.operation.sparse else 1.0)
     performed = workload.macs * halves
@@ -323,6 +283,8 @@ def _assumptions(workload: Workload, target: EthosUTarget, costs: NDArray[np.obj
         )
     else:
         said.append("H8: zeros in weights shorten the weight stream and nothing else")
+    if any(cost is not None and cost.block is None for cost in costs.ravel().tolist()):
+        said.append("H10: a sum runs in the output stage of the layer before it; its cycles are that layer's")
     if any(kind in ACTIVATIONS for kind in workload.kinds):
         said.append("H9: activation functions run in the output stage of the layer before them")
     return tuple(said)

@@ -82,7 +82,8 @@ class Cost:
     @property
     def dram_bits(self) -> Array:
         """Bits over the chip's edge in the steady state, by layer."""
-        return self.bits_by_level().get("dram", np.zeros(self.macs_performed.shape))
+        moved, none = self.bits_by_level(), np.zeros(self.macs_performed.shape)
+        return sum((moved.get(level, none) for level in self.target.off_chip_levels), none)
 
     @property
     def fits(self) -> Any:

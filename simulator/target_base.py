@@ -64,3 +64,8 @@ class TargetBase(Struct, frozen=True, kw_only=True):
     node_nm: Constant | None = None
     interval: Interval | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def off_chip_levels(self) -> tuple[str, ...]:
+        """Memory levels behind the chip's edge, whose traffic is `dram_bytes`."""
+        return ("dram",)

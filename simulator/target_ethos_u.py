@@ -75,6 +75,11 @@ class EthosUTarget(TargetBase, frozen=True, kw_only=True, tag_field="model", tag
         return next(memory for memory in self.memories if memory.name == name)
 
     @property
+    def off_chip_levels(self) -> tuple[str, ...]:
+        """DRAM, or the flash that the U55 reads its weights from."""
+        return tuple(memory.name for memory in self.memories if memory.component == "dram")
+
+    @property
     def peak_macs_per_s(self) -> Positive:
         return self.macs_per_cycle * self.clock_hz.value
 

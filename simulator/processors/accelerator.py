@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,17 +11,17 @@ from ...models.errors import InputError
 from ...models.loops import LoopBounds
 from ..accelerator import OPERANDS, AcceleratorTarget
 from ..cost import Cost
-from ..mapper import Machine, MappingResult, best_mapping, evaluate_mapping, make_machine
-from ..sources import sole_reader
+from ..mapper import best_mapping, evaluate_mapping, make_machine
 from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
+from .accelerator_chain import LayerOnChip, chain
 from .accelerator_csc import ASSUMPTIONS as COLUMNS
 from .accelerator_csc import column_machine, computes_on_columns
 from .accelerator_formats import stored_words
 from .accelerator_units import product_bounds, stream_layers
 from .accelerator_zeros import Shares, shares_of, what_zeros_gain
 
-__all__ = ["FORMULAS", "LayerOnChip", "accelerator_cost", "map_layer"]
+__all__ = ["FORMULAS", "accelerator_cost", "map_layer"]
 
 Array = NDArray[np.float64]
 SOURCE = "loop analysis of the layer's best mapping (picojoule map)"
@@ -56,39 +55,6 @@ MAC = Formula(
 NETWORK = Formula("accelerator.network_energy", "bits x PEs x energy per bit", SOURCE, "X3")
 LEAKAGE = Formula("accelerator.leakage", "leakage power x time", SOURCE, "X5: leakage runs while the layer runs")
 FORMULAS = (COMPUTE, MEMORY, ACCESS, MAC, NETWORK, LEAKAGE)
-
-
-@dataclass(frozen=True)
-class LayerOnChip:
-    """One layer's counts in bits and pJ: [level, operand]."""
-
-    result: MappingResult
-    machine: Machine
-    shares: Shares
-    read_bits: Array
-    write_bits: Array
-    access_pj: Array
-    compute_cycles: float
-    cycles: float
-    bound_by: str
-    output_bits: float
-
-    @property
-    def off_chip_bits(self) -> float:
-        """Bits over the outermost level's edge, read and written."""
-        return float(self.read_bits[0].sum() + self.write_bits[0].sum())
-
-    @property
-    def mac_energy_pj(self) -> float:
-        """MACs performed and gated."""
-        machine, shares = self.machine, self.shares
-        return self.result.macs * float(shares.performed * machine.mac_pj + shares.gated * machine.gated_pj)
-
-    @property
-    def chip_energy_pj(self) -> float:
-        """Everything but the outermost level."""
-        moved = float(self.access_pj[1:].sum() + self.result.transfer_pj.sum())
-        return moved + self.mac_energy_pj + self.cycles * float(self.machine.leakage_pj_per_cycle)
 
 
 def map_layer(
@@ -142,61 +108,6 @@ def _layer(
     )  # fmt: skip
 
 
-def _outer_cycles(layer: LayerOnChip, read_bits: Array, write_bits: Array) -> dict[str, float]:
-    """Cycles of the outermost level's ports."""
-    m, read, write = layer.machine, read_bits[0].sum(), write_bits[0].sum()
-    limits = {"read": m.read_bandwidth[0], "write": m.write_bandwidth[0], "read+write": m.shared_bandwidth[0]}
-    moved = {"read": read, "write": write, "read+write": read + write}
-    return {kind: float(np.ceil(moved[kind] / limit)) for kind, limit in limits.items() if np.isfinite(limit)}
-
-
-def _kept(layer: LayerOnChip, operand: str) -> LayerOnChip:
-    """The layer with its input taken from, or its output left in, the first level on the chip."""
-    place = OPERANDS.index(operand)  # type: ignore[arg-type]
-    read, write, energy = layer.read_bits.copy(), layer.write_bits.copy(), layer.access_pj.copy()
-    for array in (read, write, energy):
-        array[0, place] = 0.0
-    outer = layer.result.levels[0]
-    cycles = {"compute": layer.compute_cycles}
-    for name, value in zip(layer.result.resources[1:], layer.result.resource_cycles[1:], strict=True):
-        cycles[name] = float(value)
-    cycles |= {f"{outer} {kind}": value for kind, value in _outer_cycles(layer, read, write).items()}
-    slowest = max(cycles, key=lambda name: cycles[name])
-    total = cycles[slowest] + layer.result.fill_drain_cycles
-    return replace(layer, read_bits=read, write_bits=write, access_pj=energy, cycles=total,
-                   bound_by=slowest.split(" ")[0])  # fmt: skip
-
-
-def _room(layer: LayerOnChip, operand: str) -> float:
-    """Bits of the first on-chip level that the layer's other tiles leave."""
-    tile = layer.result.tile[1] * layer.result.word_bits[1]
-    return float(layer.machine.capacity_bits[1] - tile.sum() + tile[OPERANDS.index(operand)])  # type: ignore[arg-type]
-
-
-def _chain(
-    workload: Workload, layers: list[LayerOnChip | None], target: AcceleratorTarget
-) -> tuple[list[LayerOnChip | None], float]:
-    """Activations that fit the first on-chip level and go to the next layer only stay there; off-chip bits saved."""
-    out, saved = list(layers), 0.0
-    keeps = target.levels[1].keeps if len(target.levels) > 1 else ()
-    if not {"input", "output"} <= set(keeps):
-        return out, saved
-    for place in range(len(out) - 1):
-        first, second = out[place], out[place + 1]
-        alone = sole_reader(workload.sources, place) == place + 1
-        if first is None or second is None or not alone:
-            continue
-        if workload.output_elements[place] != workload.input_elements[place + 1]:  # a sum's other operand
-            continue
-        bits = float(workload.output_elements[place] * first.output_bits)
-        spilled = first.read_bits[0, 2] > 0
-        if spilled or bits > min(_room(first, "output"), _room(second, "input")):
-            continue
-        saved += float(first.write_bits[0, 2] + second.read_bits[0, 1])
-        out[place], out[place + 1] = _kept(first, "output"), _kept(second, "input")
-    return out, saved
-
-
 def _widths(workload: Workload, target: AcceleratorTarget, shape: tuple[int, ...]) -> tuple[Array, Array]:
     """Bits of weights and inputs as computed: the MAC's, or the file's where narrower; codes of a codebook are not."""
     plain = (workload.codebook_entries == 0) & (workload.weight_bits > 0)
@@ -239,7 +150,7 @@ def _run(
             except InputError as error:
                 missing[place] = str(error)
                 layers.append(None)
-        layers, saved = _chain(workload, layers, target)
+        layers, saved = chain(workload, layers, target)
         for place, layer in enumerate(layers):
             made[(*design, place)] = layer
     return made, missing, saved

@@ -13,7 +13,8 @@ from importlib import resources
 
 from ...models.loops import LoopBounds
 from ..accelerator import AcceleratorTarget
-from ..processors.accelerator import LayerOnChip, map_layer
+from ..processors.accelerator import map_layer
+from ..processors.accelerator_chain import LayerOnChip
 from ..target import load_target
 from .rows import ValidationRow
 

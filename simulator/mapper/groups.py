@@ -42,6 +42,11 @@ class Group:
     cycles: float
     steps: float
 
+    @property
+    def first_tile(self) -> Ints:
+        """The tile [dim] that all its inner halves share."""
+        return self.inner.tile[self.rows.start]
+
 
 def stages(problem: Problem, space: Space, machine: Machine, incumbent: Incumbent, *, whole: bool
            ) -> Iterator[list[Group]]:  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,34 +87,50 @@ class Outer:
             out[:, places] = np.array(found, np.int64)
         return out
 
+    def _splits(self, d: int, left: Ints) -> tuple[Ints, Ints, Ints]:
+        """(options of all tiles [option, block], where those of each tile begin, how many it has)."""
+        found, place = np.unique(left, return_inverse=True)
+        options = [self.options(d, int(n)) for n in found]
+        sizes = np.array([len(one) for one in options])
+        return np.concatenate(options), (np.cumsum(sizes) - sizes)[place], sizes[place]
+
+    def numbers(self, tiles: Ints) -> Ints:
+        """How many outer halves each of tiles [tile, dim] has, before capacity."""
+        left = -(-self.bounds // tiles)
+        return np.prod([self._splits(d, left[:, d])[2] for d in range(len(DIMS))], axis=0)
+
     def number(self, tile: Ints) -> int:
         """How many outer halves a tile has, before capacity."""
-        left = -(-self.bounds // tile)
-        return prod(len(self.options(d, int(n))) for d, n in enumerate(left))
+        return int(self.numbers(tile[None])[0])
 
-    def rows(self, tile: Ints, group: int, block: int) -> Iterator[Halves]:
-        """All outer halves of a tile that fit, at most `block` candidates at a time."""
-        left = -(-self.bounds // tile)
-        options = [self.options(d, int(n)) for d, n in enumerate(left)]
-        sizes = tuple(len(one) for one in options)
-        for start in range(0, prod(sizes), block):
-            stop = min(start + block, prod(sizes))
-            factors = np.ones((self.cut + 1, len(DIMS), stop - start), np.int64)
-            factors[-1] = tile[:, None]
-            inside = np.ones((self.cut + 2, len(DIMS), stop - start), np.int64)
-            inside[:-1] = tile[:, None]
-            for d, at in enumerate(np.unravel_index(np.arange(start, stop), sizes)):
-                if sizes[d] > 1 or left[d] > 1:
-                    factors[:-1, d] = options[d].T[:, at]
+    def rows(self, tiles: Ints, block: int) -> Iterator[Halves]:
+        """All outer halves of tiles [tile, dim] that fit, at most `block` candidates at a time, tile after tile."""
+        left = -(-self.bounds // tiles)
+        splits = [self._splits(d, left[:, d]) for d in range(len(DIMS))]
+        radix = np.stack([sizes for _, _, sizes in splits])
+        ends = np.cumsum(radix.prod(axis=0))
+        for start in range(0, int(ends[-1]), block):
+            place = np.arange(start, min(start + block, int(ends[-1])))
+            group = np.searchsorted(ends, place, side="right")
+            rest = place - np.where(group > 0, ends[group - 1], 0)
+            factors = np.ones((self.cut + 1, len(DIMS), len(place)), np.int64)
+            factors[-1] = tiles[group].T
+            inside = np.ones((self.cut + 2, len(DIMS), len(place)), np.int64)
+            inside[:-1] = factors[-1]
+            for d in range(len(DIMS) - 1, -1, -1):
+                options, first, sizes = splits[d]
+                if (left[:, d] > 1).any():
+                    factors[:-1, d] = options.T[:, first[group] + rest % sizes[group]]
                     for b in range(self.cut - 1, -1, -1):
                         np.multiply(inside[b + 1, d], factors[b, d], out=inside[b, d])
-            good = np.ones(stop - start, bool)
-            for level, place in enumerate(self.hierarchy.place):
-                if place < self.cut and np.isfinite(self.machine.capacity_bits[level]):
-                    bits = _tile_bits(self.problem, inside[place].T, self.hierarchy, self.machine, level)
+                    rest = rest // sizes[group]
+            good = np.ones(len(place), bool)
+            for level, at in enumerate(self.hierarchy.place):
+                if at < self.cut and np.isfinite(self.machine.capacity_bits[level]):
+                    bits = _tile_bits(self.problem, inside[at].T, self.hierarchy, self.machine, level)
                     good &= bits <= self.machine.capacity_bits[level] * SLACK
             if good.any():
-                yield Halves(factors, inside, np.full(stop - start, group)).take(good)
+                yield Halves(factors, inside, group).take(good)
 
     def _nest(self, halves: Halves, orders: tuple[tuple[str, ...], ...]) -> Nest:
         rows_first = (halves.by_block.transpose(2, 0, 1), halves.inside.transpose(2, 0, 1))

@@ -9,6 +9,7 @@ the result is the optimum of the mapspace if the search ends before its time: `p
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -84,26 +85,35 @@ def search(
     walk = _Walk(problem, space, machine, incumbent, found, prune)
     found.proven = True
     for groups in stages(problem, space, machine, incumbent, whole=not prune or budget_s is not None):
-        waiting: list[tuple[Group, Halves]] = []
-        held = 0
-        for place, group in enumerate(groups):
-            if prune and not incumbent.may_win(np.array([group.energy]), np.array([group.cycles]))[0]:
-                continue
-            for halves in group.outer.rows(group.inner.tile[group.rows.start], 0, BLOCK):
-                waiting.append((group, halves))
-                held += len(halves)
-                if held >= BLOCK or place < 1:
-                    walk.block(waiting)
-                    waiting, held = [], 0
+        for batch, end in _batches(groups, incumbent, prune):
+            walk.batch(batch)
             if budget_s is not None and time.process_time() - start > budget_s:
-                found.proven = place == len(groups) - 1
-                later = (incumbent.first_bound(g.energy, g.cycles) for g in groups[place + 1 :])
+                found.proven = end == len(groups)
+                later = (incumbent.first_bound(g.energy, g.cycles) for g in groups[end:])
                 found.bound = min(later, default=np.inf)
                 break
-        walk.block(waiting)
     found.points, found.value = incumbent.points, incumbent.value
     found.bound = found.value if found.proven else min(found.bound, found.value)
     return found
+
+
+def _batches(groups: list[Group], incumbent: Incumbent, prune: bool) -> Iterator[tuple[list[Group], int]]:
+    """(groups that may still win, the first one not looked at yet): the best alone, then some 20,000 outer halves."""
+    energy, cycles = (np.array([getattr(group, name) for group in groups]) for name in ("energy", "cycles"))
+    number = np.zeros(len(groups), np.int64)
+    for outer in {id(group.outer): group.outer for group in groups}.values():
+        places = [place for place, group in enumerate(groups) if group.outer is outer]
+        number[places] = outer.numbers(np.stack([groups[place].first_tile for place in places]))
+    place = 0
+    while place < len(groups):
+        left = np.arange(place, len(groups))
+        if prune:
+            left = left[incumbent.may_win(energy[place:], cycles[place:])]
+        held = np.cumsum(number[left])
+        count = 1 if not place else int(np.searchsorted(held, BLOCK)) + 1
+        place = int(left[count]) if count < len(left) else len(groups)
+        if len(left):
+            yield [groups[at] for at in left[:count]], place
 
 
 class _Walk:
@@ -114,17 +124,14 @@ class _Walk:
         self.problem, self.space, self.machine = problem, space, machine
         self.incumbent, self.found, self.prune = incumbent, found, prune
 
-    def block(self, waiting: list[tuple[Group, Halves]]) -> None:
-        by_outer: dict[int, list[tuple[Group, Halves]]] = {}
-        for group, halves in waiting:
-            by_outer.setdefault(id(group.inner), []).append((group, halves))
-        for pairs in by_outer.values():
-            groups = [group for group, _ in pairs]
-            number = np.repeat(np.arange(len(pairs)), [len(halves) for _, halves in pairs])
-            by_block, inside = ([getattr(h, name) for _, h in pairs] for name in ("by_block", "inside"))
-            if len(pairs) > 1:
-                by_block, inside = [np.concatenate(by_block, axis=2)], [np.concatenate(inside, axis=2)]
-            self._outer_orders(groups, Halves(by_block[0], inside[0], number))
+    def batch(self, groups: list[Group]) -> None:
+        """All mappings of some groups; those of one nest go together."""
+        by_outer: dict[int, list[Group]] = {}
+        for group in groups:
+            by_outer.setdefault(id(group.outer), []).append(group)
+        for some in by_outer.values():
+            for halves in some[0].outer.rows(np.stack([group.first_tile for group in some]), BLOCK):
+                self._outer_orders(some, halves)
 
     def _outer_orders(self, groups: list[Group], halves: Halves) -> None:
         least = np.stack([group.least for group in groups])

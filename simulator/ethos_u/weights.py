@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 __all__ = ["golomb_bits", "stream_bits", "traverse"]
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer]
 PALETTE, MAX_OFFSET, VALUE_BITS, MAX_DIVISOR_BITS = 32, 31, 8, 6
 ALIGNMENT_BITS = 128
+SHIFT = 256
 
 
 def traverse(weights: Ints, part_kernel: bool, depthwise: bool = False, positions_at_once: int = 4) -> Ints:
@@ -37,26 +38,29 @@ def traverse(weights: Ints, part_kernel: bool, depthwise: bool = False, position
     return cells.transpose(0, 2, 4, 1, 3).reshape(-1)
 
 
-def golomb_bits(symbols: Ints) -> int:
-    """Golomb-Rice with the best divisor 2^d, d < 6: sum of (symbol >> d) + 1 + d.
+def golomb_bits(symbols: Ints, counts: Ints | None = None) -> int:
+    """Golomb-Rice with the best divisor 2^d, d < 6: sum of (symbol >> d) + 1 + d; each symbol `counts` times.
 
-    >>> golomb_bits(np.array([0, 1, 2, 9]))
-    13
+    >>> golomb_bits(np.array([0, 1, 2, 9])), golomb_bits(np.array([0, 9]), np.array([3, 1]))
+    (13, 13)
     """
-    return min(int((symbols >> d).sum()) + len(symbols) * (1 + d) for d in range(MAX_DIVISOR_BITS))
+    each = np.ones(len(symbols), np.int64) if counts is None else counts
+    whole = int(each.sum())
+    return min(int(((symbols >> d) * each).sum()) + whole * (1 + d) for d in range(MAX_DIVISOR_BITS))
 
 
-def _value_bits(values: Ints) -> int:
-    """The shortest of the folded magnitudes, the palette by falling frequency, and fixed length."""
+def _value_bits(values: Ints, counts: Ints) -> int:
+    """The shortest of the folded magnitudes, the palette by falling frequency, and fixed length; by histogram."""
     if not len(values):
         return 0
+    whole = int(counts.sum())
     folded = np.where(values >= 0, 2 * values, -2 * values - 1)
-    choices = [golomb_bits(folded - min(MAX_OFFSET, int(folded.min()))), len(values) * VALUE_BITS]
-    found, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if len(found) <= PALETTE:
-        rank = np.empty(len(found), np.int64)
-        rank[np.argsort(-counts, kind="stable")] = np.arange(len(found))
-        choices += [golomb_bits(rank[place]), len(values) * max(1, (len(found) - 1).bit_length())]
+    choices = [golomb_bits(folded - min(MAX_OFFSET, int(folded.min())), counts), whole * VALUE_BITS]
+    if len(values) <= PALETTE:
+        choices += [
+            golomb_bits(np.arange(len(counts)), -np.sort(-counts)),
+            whole * max(1, (len(values) - 1).bit_length()),
+        ]
     return min(choices)
 
 
@@ -68,8 +72,14 @@ def stream_bits(
     >>> stream_bits(np.zeros((8, 32, 1, 1), int))
     128
     """
-    walked = traverse(np.asarray(weights).astype(np.int64), part_kernel, depthwise, positions_at_once)
-    body = walked[walked != 0]
-    runs = np.diff(np.flatnonzero(walked), prepend=-1, append=len(walked)) - 1
-    bits = min(_value_bits(walked), _value_bits(body) + golomb_bits(runs))
+    walked = traverse(np.asarray(weights).astype(np.int16), part_kernel, depthwise, positions_at_once)
+    counts = np.bincount(walked + SHIFT)
+    values = np.flatnonzero(counts)
+    counts, values = counts[values], values - SHIFT
+    body = values != 0
+    runs = np.bincount(np.diff(np.flatnonzero(walked), prepend=-1, append=len(walked)) - 1)
+    lengths = np.flatnonzero(runs)
+    bits = min(
+        _value_bits(values, counts), _value_bits(values[body], counts[body]) + golomb_bits(lengths, runs[lengths])
+    )
     return -(-bits // ALIGNMENT_BITS) * ALIGNMENT_BITS

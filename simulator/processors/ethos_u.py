@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -124,18 +124,22 @@ def _sampled(structure: WeightStructure) -> tuple[WeightStructure, float]:
 
 @dataclass(frozen=True)
 class _Streams:
-    """Predicted streams by structure, so that layers that share one are coded once."""
+    """Predicted streams in bytes, so that layers that share weights, or are drawn alike, are coded once."""
 
-    known: dict[int, float]
+    known: dict[Hashable, float]
 
     def bytes_of(self, make: Any, shared: int, operation: Operation, bounds: LoopBounds, target: EthosUTarget) -> float:
         if id(make) not in self.known:
             structure, share = _sampled(make())
-            weights = _kcrs(int8_weights(structure, shared), bounds)
-            at_once = 5 if target.family == "u85" else 4
-            deep = operation.kind == "depthwise"
-            bits = stream_bits(weights, part_kernel_first(operation, target.family), deep, at_once)
-            self.known[id(make)] = bits / 8 / share
+            part, deep = part_kernel_first(operation, target.family), operation.kind == "depthwise"
+            drawn = structure.values is None and structure.nonzeros == structure.elements
+            shape = (structure.rows, bounds.C, bounds.R, bounds.S, shared, part, deep)
+            key: Hashable = shape if drawn else id(make)
+            if key not in self.known:
+                weights = _kcrs(int8_weights(structure, shared), bounds)
+                bits = stream_bits(weights, part, deep, 5 if target.family == "u85" else 4)
+                self.known[key] = bits / 8
+            self.known[id(make)] = self.known[key] / share
         return self.known[id(make)]
 
 

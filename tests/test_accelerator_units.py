@@ -48,7 +48,8 @@ def test_pooling_by_hand() -> None:
     layer = row(cost, "pool")
     assert layer["latency_s"] == pytest.approx(512e-9)
     assert layer["bound_by"] == "compute"
-    assert layer["energy_pj"] == pytest.approx((512 + 128) * 8 / 64 * 960)  # 960 pJ for 64 bits of DRAM
+    moved = (512 + 128) * 8 / 64 * 960  # 960 pJ for 64 bits of DRAM
+    assert layer["energy_pj"] == pytest.approx(moved + 512 * 0.036)
 
 
 def test_a_fast_unit_waits_for_dram() -> None:
@@ -110,3 +111,13 @@ elements_per_cycle = {{ value = {}, source = "guess", status = "assumed" }}
 def test_wrong_units_are_refused(text: str, error: str) -> None:
     with pytest.raises(TargetError, match=error):
         parse_target((target_template("mine.toml", "accelerator") + text).encode(), "mine.toml")
+
+
+@pytest.mark.parametrize("target", ["nvdla-full", "nvdla-small", "tpu-v1"])
+def test_units_of_shipped_targets_are_never_free(target: str) -> None:
+    """LeNet-5's two pools: 11,520 and 3,200 inputs (20 x 24 x 24 and 50 x 8 x 8), each at its unit's energy."""
+    cost = estimate("lenet-5", target)
+    [term] = [term for term in cost.terms if term.formula.id == "accelerator.unit_energy"]
+    unit = next(unit for unit in cost.target.units if "max_pool" in unit.kinds)
+    assert unit.energy_pj is not None
+    assert float(term.value.sum()) == pytest.approx((11_520 + 3_200) * unit.energy_pj.value)

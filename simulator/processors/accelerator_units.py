@@ -99,15 +99,17 @@ def stream_layers(workload: Workload, target: AcceleratorTarget, shape: tuple[in
     moved_pj = (read * float(machine.read_pj[0]) + write * float(machine.write_pj[0])) / width
     clock = Quantity("clock", hertz, "Hz", target.clock_hz.source, target.clock_hz.status)
     component: Component = "dram" if outer.component == "dram" else "sram"
-    unit_inputs = [Quantity("elements", elements, "1")]
+    unit_inputs, unit_energies = ([Quantity("elements", elements, "1")] for _ in range(2))
     for unit in target.units:
-        given = unit.elements_per_cycle
+        given, spent = unit.elements_per_cycle, unit.energy_pj
         unit_inputs.append(Quantity(f"{unit.name}_rate", given.value, "elements/cycle", given.source, given.status))
+        if spent is not None:
+            unit_energies.append(Quantity(f"{unit.name}_energy", spent.at(energy), "pJ", spent.source, spent.status))
     traffic_inputs = (Quantity("input", read, "bit"), Quantity("output", write, "bit"))
     terms = (
         Term(TIME, "time", cycles / hertz, (*unit_inputs, *traffic_inputs, clock)),
         Term(ACCESS, component, moved_pj, traffic_inputs),
-        Term(PASS, "mac", np.broadcast_to(elements * each, shape), (unit_inputs[0], Quantity("energy", each, "pJ"))),
+        Term(PASS, "mac", np.broadcast_to(elements * each, shape), tuple(unit_energies)),
         Term(LEAKAGE, "static", cycles * float(machine.leakage_pj_per_cycle), (Quantity("all", cycles, "cycles"),)),
     )
     name, zero = "dram" if outer.component == "dram" else outer.name, np.zeros(shape)

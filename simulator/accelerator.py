@@ -47,6 +47,7 @@ class Level(Struct, frozen=True, kw_only=True):
     left out it is unbounded. An access moves `width_bits`; bandwidths left out are unlimited, and `ports` allow
     as many accesses a cycle, reads and writes together. Energies are per access; where `energy_fit` names a CACTI
     fit, what is left out comes from capacity, width and node, and what is neither given nor fitted is 0.
+    `resident_weights`, of the first level on the chip: weights of a network that all fit stay there between batches.
     """
 
     name: Name
@@ -64,6 +65,7 @@ class Level(Struct, frozen=True, kw_only=True):
     area_mm2: Constant | None = None
     energy_fit: Literal["cacti-hp", "cacti-lstp"] | None = None
     double_buffered: bool = False
+    resident_weights: bool = False
     formats: tuple[Format, ...] = ("dense",)
 
 

@@ -53,6 +53,9 @@ def _levels(target: AcceleratorTarget) -> Iterator[Broken]:
                 yield f"{field}.formats", form, f"a format that the hardware decodes: {', '.join(target.executes)}"
         if level.energy_fit and (level.capacity_bits is None or target.node_nm is None):
             yield f"{field}.energy_fit", level.energy_fit, "capacity_bits of the level and node_nm to fit from"
+        if level.resident_weights and (place != 1 or "weight" not in level.keeps or level.capacity_bits is None):
+            wanted = "false, or true for the first level on the chip, where it keeps weights and has a capacity"
+            yield f"{field}.resident_weights", True, wanted
         least = _least_bits(target, level)
         if place and level.capacity_bits is not None and level.capacity_bits.value < least:
             what = f"one word each of {', '.join(level.keeps)}" + ", twice" * level.double_buffered

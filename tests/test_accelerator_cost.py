@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,8 +12,10 @@ from picojoule import estimate
 from picojoule.models.build import GraphBuilder
 from picojoule.models.errors import TargetError
 from picojoule.models.graph import Graph
+from picojoule.models.load import load_model
 from picojoule.simulator.accelerator import AcceleratorTarget
 from picojoule.simulator.mapper import best_mapping
+from picojoule.simulator.processors.accelerator import accelerator_cost
 from picojoule.simulator.processors.accelerator_csc import computes_on_columns
 from picojoule.simulator.processors.accelerator_formats import activation_share
 from picojoule.simulator.target import load_target, parse_target, target_names, target_template
@@ -20,6 +23,7 @@ from picojoule.simulator.validate import validate
 from picojoule.simulator.validate.eyeriss_chip import ALEXNET, _layers
 from picojoule.simulator.validate.map_again import LIVE
 from picojoule.simulator.validate.mapped import mapped_rows
+from picojoule.simulator.workload import make_workload
 
 SHAPE = (16, 32, 3, 3)
 ACCELERATORS = [one for one in map(load_target, target_names()) if isinstance(one, AcceleratorTarget)]
@@ -213,3 +217,36 @@ def test_the_answer_says_what_zeros_gain_and_what_not() -> None:
     assert said(network(weights("half")), "nvdla-full").startswith("X6: 50% of the weights are zero and gain nothing")
     statistical = said("gemm:M=1,N=64,K=64", "tensor-core-2-4", density=0.5)
     assert "statistical" in statistical
+
+
+def resident(name: str) -> AcceleratorTarget:
+    target = load_target(name)
+    assert isinstance(target, AcceleratorTarget)
+    near = msgspec.structs.replace(target.levels[1], resident_weights=True)
+    return msgspec.structs.replace(target, levels=(target.levels[0], near, *target.levels[2:]))
+
+
+def test_weights_that_fit_the_chip_stay_there_between_batches() -> None:
+    """LeNet-5's 430,500 weights of 8 bits fit a buffer of 512 KiB beside the tiles, AlexNet's do not: what warm saves
+    is exactly the weights' bytes, where the target says that its buffer keeps them."""
+    workload = make_workload(load_model("lenet-5"))
+    chip = resident("nvdla-full")
+    warm, cold = (accelerator_cost(workload, chip, energy="default", residency=name) for name in ("warm", "cold"))
+    assert cold.totals["dram_bytes"] - warm.totals["dram_bytes"] == 430_500
+    assert warm.totals["energy_pj"] < cold.totals["energy_pj"]
+    assert warm.totals["latency_s"] < cold.totals["latency_s"]
+    assert all((move.read_bits >= 0).all() and (move.write_bits >= 0).all() for move in warm.traffic)
+    assert estimate("lenet-5", "nvdla-full").totals == cold.totals
+    large = make_workload(load_model("alexnet"))
+    same = [accelerator_cost(large, chip, energy="default", residency=name).totals for name in ("warm", "cold")]
+    assert same[0] == same[1]
+
+
+def test_weights_stay_only_where_a_level_can_keep_them() -> None:
+    """The template's buffer holds activations: it cannot, until it keeps weights too."""
+    plain = "double_buffered = false"
+    text = target_template("mine.toml", "accelerator").replace(plain, f"resident_weights = true\n{plain}", 1)
+    with pytest.raises(TargetError, match=r"levels\[1\].resident_weights"):
+        parse_target(text.encode(), "mine.toml")
+    kept = text.replace('keeps = ["input", "output"]', 'keeps = ["weight", "input", "output"]', 1)
+    assert parse_target(kept.encode(), "mine.toml").levels[1].resident_weights  # type: ignore[union-attr]

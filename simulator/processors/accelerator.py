@@ -14,7 +14,7 @@ from ..cost import Cost
 from ..mapper import best_mapping, evaluate_mapping, make_machine
 from ..terms import COMPONENTS, Component, Formula, Quantity, Term, Traffic, Unmodelled
 from ..workload import Workload
-from .accelerator_chain import LayerOnChip, chain
+from .accelerator_chain import LayerOnChip, chain, stay_resident
 from .accelerator_csc import ASSUMPTIONS as COLUMNS
 from .accelerator_csc import column_machine, computes_on_columns
 from .accelerator_formats import stored_words
@@ -117,12 +117,12 @@ def _widths(workload: Workload, target: AcceleratorTarget, shape: tuple[int, ...
 
 
 def _run(
-    workload: Workload, target: AcceleratorTarget, energy: str
-) -> tuple[NDArray[np.object_], dict[int, str], float]:
-    """(layers by design, why a layer does not run, off-chip bits saved in the last design)."""
+    workload: Workload, target: AcceleratorTarget, energy: str, warm: bool
+) -> tuple[NDArray[np.object_], dict[int, str], float, bool]:
+    """(layers by design, why a layer does not run, off-chip bits saved and whether weights stay in the last design)."""
     parts = (workload.structures, workload.input_density, workload.weight_bits, workload.activation_bits)
     shape = np.broadcast_shapes(*(part.shape for part in parts), workload.codebook_entries.shape)
-    made, missing, saved = np.empty(shape, object), {}, 0.0
+    made, missing, saved, stay = np.empty(shape, object), {}, 0.0, False
     density = np.broadcast_to(workload.input_density, shape)
     structures = np.broadcast_to(workload.structures, shape)
     widths = _widths(workload, target, shape)
@@ -151,9 +151,11 @@ def _run(
                 missing[place] = str(error)
                 layers.append(None)
         layers, saved = chain(workload, layers, target)
+        if warm:
+            layers, stay = stay_resident(workload, layers, target)
         for place, layer in enumerate(layers):
             made[(*design, place)] = layer
-    return made, missing, saved
+    return made, missing, saved, stay
 
 
 def _gather(layers: NDArray[np.object_], read: Any) -> Array:
@@ -208,9 +210,9 @@ def _traffic(target: AcceleratorTarget, layers: NDArray[np.object_]) -> tuple[Tr
     return tuple(moves)
 
 
-def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: str) -> Cost:
+def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: str, residency: str = "warm") -> Cost:
     """Cost of convolutions and fully connected layers, each on its mapping of least energy x delay."""
-    layers, missing, saved = _run(workload, target, energy)
+    layers, missing, saved, stay = _run(workload, target, energy, residency == "warm")
     streamed = stream_layers(workload, target, layers.shape, energy)
     missing = {place: why for place, why in missing.items() if not streamed.ran[place]}
     ran = np.array([place not in missing for place in range(len(workload))])
@@ -237,14 +239,14 @@ def accelerator_cost(workload: Workload, target: AcceleratorTarget, *, energy: s
         load_bits=loaded,
         overflow_bits=zero,
         unmodelled=tuple(reasons),
-        assumptions=(*_assumptions(workload, target, layers, saved), *streamed.assumptions),
+        assumptions=(*_assumptions(workload, target, layers, saved, stay), *streamed.assumptions),
         load_time_s=zero,
         load_energy_pj=zero,
     )
 
 
 def _assumptions(
-    workload: Workload, target: AcceleratorTarget, layers: NDArray[np.object_], saved: float
+    workload: Workload, target: AcceleratorTarget, layers: NDArray[np.object_], saved: float, resident: bool
 ) -> tuple[str, ...]:
     said = [f.assumption for f in (COMPUTE, MEMORY, ACCESS, MAC, LEAKAGE)]
     if zeros := what_zeros_gain(target, workload, layers):
@@ -258,5 +260,7 @@ def _assumptions(
     stay = f"activations that fit {near.name} stay there between layers, {saved / 8:,.0f} B off the chip saved"
     if not {"input", "output"} <= set(near.keeps):
         stay = f"activations go off the chip between layers: {near.name} does not keep both inputs and outputs"
-    said.append(f"X7: {stay}; weights are read in every batch")
+    said.append(f"X7: {stay}")
+    kept = f"all weights fit {near.name} and stay there between batches"
+    said.append(f"X15: {kept if resident else 'weights are read in every batch'}")
     return tuple(said)

@@ -13,7 +13,7 @@ from ..sources import sole_reader
 from ..workload import Workload
 from .accelerator_zeros import Shares
 
-__all__ = ["LayerOnChip", "chain"]
+__all__ = ["LayerOnChip", "chain", "stay_resident"]
 
 Array = NDArray[np.float64]
 
@@ -60,11 +60,14 @@ def _outer_cycles(layer: LayerOnChip, read_bits: Array, write_bits: Array) -> di
 
 
 def _kept(layer: LayerOnChip, operand: str) -> LayerOnChip:
-    """The layer with its input taken from, or its output left in, the first level on the chip."""
+    """The layer with its input taken from, its output left in, or its weights kept in the first level on the chip."""
     place = OPERANDS.index(operand)  # type: ignore[arg-type]
     read, write, energy = layer.read_bits.copy(), layer.write_bits.copy(), layer.access_pj.copy()
     for array in (read, write, energy):
         array[0, place] = 0.0
+    if operand == "weight":  # and never written there again
+        energy[1, place] -= write[1, place] * float(layer.machine.write_pj[1]) / float(layer.machine.width_bits[1])
+        write[1, place] = 0.0
     outer = layer.result.levels[0]
     cycles = {"compute": layer.compute_cycles}
     for name, value in zip(layer.result.resources[1:], layer.result.resource_cycles[1:], strict=True):
@@ -104,3 +107,24 @@ def chain(
         saved += float(first.write_bits[0, 2] + second.read_bits[0, 1])
         out[place], out[place + 1] = _kept(first, "output"), _kept(second, "input")
     return out, saved
+
+
+def stay_resident(
+    workload: Workload, layers: list[LayerOnChip | None], target: AcceleratorTarget
+) -> tuple[list[LayerOnChip | None], bool]:
+    """Weights of all layers kept in the first level on the chip between batches, if they fit it; whether they do.
+
+    They have to fit beside the largest tiles of inputs and outputs of any layer.
+    """
+    if len(target.levels) < 2 or not target.levels[1].resident_weights:
+        return layers, False
+    ran = [(place, layer) for place, layer in enumerate(layers) if layer is not None]
+    weight = OPERANDS.index("weight")
+    weights = sum(float(workload.weight_elements[place] * layer.result.word_bits[1, weight]) for place, layer in ran)
+    others = [layer.result.tile[1] * layer.result.word_bits[1] for _, layer in ran]
+    largest = max((float(tile.sum() - tile[weight]) for tile in others), default=0.0)
+    if not ran or any(workload.weight_elements[place] == 0 for place, _ in ran):
+        return layers, False
+    if weights + largest > min(float(layer.machine.capacity_bits[1]) for _, layer in ran):
+        return layers, False
+    return [layer if layer is None else _kept(layer, "weight") for layer in layers], True

@@ -39,7 +39,7 @@ def cost(workload: Workload, target: Target, *, energy: str = "default", residen
     if isinstance(target, EthosUTarget):
         return ethos_u_cost(workload, target, energy=energy)
     if isinstance(target, AcceleratorTarget):
-        return accelerator_cost(workload, target, energy=energy)
+        return accelerator_cost(workload, target, energy=energy, residency=residency)
     if isinstance(target, SystolicTarget):
         return systolic_cost(workload, target, energy=energy)
     assert isinstance(target, ProcessorTarget)

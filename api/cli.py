@@ -14,6 +14,7 @@ from .models.errors import PicojouleError
 __all__ = ["build_parser", "main"]
 
 INTERRUPTED = 130
+RESUMED = ("compress", "explore")  # they keep what they did
 
 COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "demo": ("what picojoule does, on what ships with it", ".demo", arguments.demo),
@@ -60,8 +61,10 @@ def _join_options(given: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 wrong input, 2 usage, 3 over budget, 130 interrupted)."""
+    command = ""
     try:
         given = build_parser().parse_args(argv)
+        command = given.command
         _join_options(given)
         module = import_module(COMMANDS[given.command][1], __package__)
         code = int(getattr(module, given.command)(given) or 0)
@@ -71,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"picojoule: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("picojoule: interrupted; what is done is kept: the same command goes on from there", file=sys.stderr)
+        kept = "; what is done is kept: the same command goes on from there" if command in RESUMED else ""
+        print(f"picojoule: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +171,16 @@ def test_layers_in_a_chain_cost_no_more_than_their_best_mappings() -> None:
     results = [best_mapping(bounds, eyeriss(), "edp") for bounds in cost.workload.bounds if bounds is not None]
     assert cost.totals["energy_pj"] <= sum(result.energy_pj for result in results)
     assert np.count_nonzero(cost.macs_performed) == len(results)
+
+
+def test_an_interrupted_search_says_so_and_nothing_else() -> None:
+    """Ctrl-C in the middle: exit 130, one line, and no promise of what was kept, as nothing is."""
+    command = [sys.executable, "-m", "picojoule", "map", "mobilenet-v2", "--target", "eyeriss", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # the first layer is being mapped
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not out
+    assert err.splitlines()[-1] == "picojoule: interrupted"

@@ -1,4 +1,4 @@
-"""Which layers feed which, with views and fused operators walked through."""
+"""What layers read: which others feed them, with views and fused operators walked through; windows; the batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..models.graph import Graph, Node
 
-__all__ = ["NETWORK_INPUT", "row_sources", "sole_reader"]
+__all__ = ["NETWORK_INPUT", "described_batch", "row_sources", "sole_reader", "window_of"]
 
 NETWORK_INPUT = -1
 
@@ -38,3 +38,19 @@ def sole_reader(sources: Sequence[Sequence[int]], place: int) -> int | None:
     """
     readers = [reader for reader, read in enumerate(sources) if place in read]
     return readers[0] if len(readers) == 1 else None
+
+
+def described_batch(graph: Graph) -> int:
+    """The batch that the network itself was written for: the first axis of its inputs, where they agree."""
+    first = {graph.tensors[name].shape[0] for name in graph.inputs if len(graph.tensors[name].shape) > 1}
+    return first.pop() if len(first) == 1 else 1
+
+
+def window_of(node: Node) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """(window, strides) of a pool with a window of two axes, None for every other layer."""
+    window, strides = node.attributes.get("kernel"), node.attributes.get("strides", (1, 1))
+    if "pool" not in node.op or not isinstance(window, tuple) or not isinstance(strides, tuple):
+        return None
+    if len(window) != 2 or len(strides) != 2:
+        return None
+    return (int(window[0]), int(window[1])), (int(strides[0]), int(strides[1]))

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from ..models.errors import GraphError, InputError
 from ..models.fusion import folded_biases, fused_behind, fused_nodes
-from ..models.graph import Graph, Node
+from ..models.graph import Node
 from ..models.memory import peak_activation_bits
 from ..models.model import Accuracy, Model
 from ..models.ops import OPAQUE, VIEWS, LoopBounds, loop_bounds, weight_matrix_shape
 from .formats import parse_format, predict_size, random_mask
-from .sources import row_sources
+from .sources import described_batch, row_sources, window_of
 from .structure import WeightStructure, random_structure, structure_of
 
 __all__ = ["Overrides", "Workload", "make_workload", "storage_size"]
@@ -68,7 +68,8 @@ class Workload:
     and activations that run inside a layer.
     `structures[..., l]()` is where the non-zero weights of layer l lie, made when first asked for.
     `input_shapes` and `output_shapes` are those of the network as it is described, first inputs only.
-    `sources[l]` are the layers whose outputs layer l reads, -1 for the network's input.
+    `sources[l]` are the layers whose outputs layer l reads, -1 for the network's input; `windows[l]` a pool's window
+    and strides.
     """
 
     model: str
@@ -105,6 +106,7 @@ class Workload:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     sources: tuple[tuple[int, ...], ...] = ()
+    windows: tuple[tuple[tuple[int, int], tuple[int, int]] | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -219,12 +221,6 @@ def _activation_density(model: Model, node: Node, overrides: Overrides) -> tuple
     return 1.0, "assumed 1.0"
 
 
-def _described_batch(graph: Graph) -> int:
-    """The batch that the network itself was written for: the first axis of its inputs, where they agree."""
-    first = {graph.tensors[name].shape[0] for name in graph.inputs if len(graph.tensors[name].shape) > 1}
-    return first.pop() if len(first) == 1 else 1
-
-
 def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = None) -> Workload:
     """The layers of `model`, run for `batch` times the batch it is described at.
 
@@ -234,7 +230,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
     if not _whole(batch) or batch < 1 or batch > 1 << 20:
         raise InputError("--batch", batch, f"a whole number from 1 to {1 << 20}", "for example --batch 1")
     overrides = overrides or Overrides()
-    described = _described_batch(model.graph)
+    described = described_batch(model.graph)
     fused = fused_nodes(model.graph)
     nodes = [node for node in model.graph if node.op not in VIEWS and node.name not in fused]
     folded = folded_biases(model.graph, fused)
@@ -265,6 +261,7 @@ def make_workload(model: Model, batch: int = 1, overrides: Overrides | None = No
         input_shapes=tuple(model.graph.tensors[node.inputs[0]].shape if node.inputs else () for node in nodes),
         output_shapes=tuple(model.graph.tensors[node.output].shape for node in nodes),
         sources=row_sources(model.graph, nodes),
+        windows=tuple(window_of(node) for node in nodes),
         fused_behind=np.array([behind.get(node.name, 0) for node in nodes], float),
         **{key: np.array(values, float) for key, values in columns.items()},
     )

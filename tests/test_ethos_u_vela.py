@@ -45,7 +45,7 @@ LAYERS = {
     "mobile": ([("conv", 32, 3, 2), ("depthwise", 3, 1), ("conv", 64, 1, 1), ("depthwise", 3, 2)], 32, 3),
     "depthwise, large": ([("conv", 64, 1, 1), ("depthwise", 5, 1), ("conv", 64, 1, 1)], 24, 32),
     "residual": ([("conv", 64, 3, 1), ("conv", 64, 3, 1), ("add",)], 16, 64),
-    "pooled": ([("conv", 32, 3, 1), ("max", 2, 2), ("conv", 64, 3, 1), ("average", 2, 2)], 32, 16),
+    "pooled": ([("conv", 32, 3, 1), ("max", 3, 2), ("conv", 64, 3, 1), ("average", 2, 2)], 32, 16),
     "classifier": ([("conv", 32, 3, 2), ("conv", 64, 3, 2), ("fc", 128), ("fc", 10)], 28, 8),
     "fully connected": ([("fc", 512), ("fc", 256)], 1, 512),
 }

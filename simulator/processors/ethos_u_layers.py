@@ -55,8 +55,9 @@ def operation_of(
         return Operation("depthwise" if deep else "conv", given, made, (bounds.R, bounds.S), bounds.stride,
                          bounds.dilation, sparse=sparse)  # fmt: skip
     if kind in POOLS:
-        size = tuple(max(1, round(a / b)) for a, b in zip(given[:2], made[:2], strict=True))
-        return Operation(POOLS[kind], given, made, size, size, activation=False)  # type: ignore[arg-type]
+        whole = tuple(max(1, round(a / b)) for a, b in zip(given[:2], made[:2], strict=True))
+        window, strides = (workload.windows[place] if workload.windows else None) or (whole, whole)
+        return Operation(POOLS[kind], given, made, window, strides, activation=False)  # type: ignore[arg-type]
     if kind in ELEMENTWISE or kind in MOVES:
         return Operation("copy" if kind in MOVES else "elementwise", made, made, activation=False)
     return None

@@ -155,3 +155,25 @@ def test_a_kernel_too_large_for_two_blocks_runs_with_one() -> None:
     """ViT's 16 x 16 patches at stride 16 on U85: no block fits twice."""
     layer = Operation("conv", (224, 224, 3), (14, 14, 768), (16, 16), (16, 16))
     assert choose_block(layer, target("ethos-u85-256")).outputs[2] >= 8
+
+
+@pytest.mark.parametrize("name", ["ethos-u55-128", "ethos-u65-256", "ethos-u85-256"])
+@pytest.mark.parametrize("layer", ["conv:N=1,K=256,C=128,H=16,W=16,R=3,S=3,pad=1", "gemm:M=1,N=512,K=512"])
+def test_every_byte_of_the_weights_leaves_its_memory(name: str, layer: str) -> None:
+    """Staged or not, early or not: at least the stream and 10 bytes of scale and bias an output."""
+    chip = target(name)
+    cost = estimate(layer, name)
+    read = sum(
+        move.read_bits.sum() for move in cost.traffic if (move.level, move.operand) == (chip.weights_in, "weight")
+    )
+    assert read >= cost.stored_bits.sum()
+
+
+def test_weights_that_come_early_are_counted_all_the_same() -> None:
+    """Two layers: the second's first slice comes while the first runs; its bytes are moved, not waited for."""
+    layers = [Operation("conv", (16, 16, 64), (16, 16, 64), (3, 3))] * 2
+    for name in ("ethos-u65-256", "ethos-u85-256"):
+        second = run_layers(layers, [35_000.0] * 2, target(name))[1]
+        read, written = second.moved_by(target(name).weights_in, "weight")
+        assert read >= 35_000 + 10 * 64
+        assert not written

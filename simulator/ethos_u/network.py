@@ -56,7 +56,8 @@ def _size(shape: Shape, bricks: bool) -> int:
 class _Use:
     """Bytes by memory and channel, and by memory and operand.
 
-    What a chained sum writes is moved but not `timed`: the compiler's cycles leave it out.
+    What a chained sum writes is moved but not `timed`, as the compiler's cycles leave it out, and so are weights
+    that come while the layer before runs.
     """
 
     def __init__(self) -> None:
@@ -87,10 +88,10 @@ def _traffic(layer: _Layer, target: EthosUTarget, given: Tensor, made: Tensor, o
     source, near = target.memory(target.weights_in), target.memory(target.staging_in)
     scales = slice_bytes(layer.stream, operation.outputs[2], operation.outputs[2]) - layer.stream
     if layer.staged:
-        sliced = sum(layer.staged.sizes)
-        late = max(sliced - scales - (layer.staged.sizes[0] if layer.staged.early else 0.0), 0.0)
-        use.add(source, "transfer", "weight", late)
-        use.add(near, "write", "weight", late)
+        early = min(layer.staged.sizes[0] if layer.staged.early else 0.0, layer.stream)
+        for part, timed in ((early, False), (layer.stream - early, True)):
+            use.add(source, "transfer", "weight", part, timed)
+            use.add(near, "write", "weight", part, timed)
         use.add(near, "weight", "weight", layer.stream * reads.weights)
     else:
         use.add(source, "weight", "weight", layer.stream * reads.weights)

@@ -124,6 +124,8 @@ def _copied(first: Costing, target: EthosUTarget) -> LayerCost | None:
     saved = first.inputs - read_cycles(near, target, first.reads.inputs, "input")
     if home.memory is near or first.array_bound or first.operation.kind == "elementwise":
         return None
+    if near.capacity_bits is None or 8 * prod(first.operation.inputs) > near.capacity_bits.value:
+        return None
     copy = Operation("copy", first.operation.inputs, first.operation.inputs, activation=False)
     made = Tensor(near, bricks=False)
     cost = costing(copy, target, home, made, 0.0)
@@ -207,10 +209,16 @@ def _schedule(
     return layers, copy
 
 
-def _places(plan: _Plan, layers: Sequence[_Layer | None], target: EthosUTarget, capacity: float) -> dict[int, Tensor]:
-    """Where each layer's outputs lie: in the staging memory if they fit it until their last reader, in order."""
+def _places(
+    plan: _Plan, layers: Sequence[_Layer | None], target: EthosUTarget, capacity: float, copied: float
+) -> dict[int, Tensor]:
+    """Where each layer's outputs lie: in the staging memory if they fit it until their last reader, in order.
+
+    `copied`: bytes of the network's input, where it was copied there for the first layer.
+    """
     home, near = target.memory(target.feature_maps_in), target.memory(target.staging_in)
     used = np.array([layer.weights_bytes if layer else 0.0 for layer in layers])
+    used[0] += copied
     found: dict[int, Tensor] = {}
     for place, layer in enumerate(layers):
         if layer is None:
@@ -236,13 +244,16 @@ def run_layers(
 
     `sources`: the layers that each one reads, -1 for the network's input; one after another where not given.
     """
+    if not operations:
+        return []
     near, home = target.memory(target.staging_in), target.memory(target.feature_maps_in)
     assert near.capacity_bits is not None
     capacity = near.capacity_bits.value / 8
     read = sources if sources is not None else [(place - 1,) for place in range(len(operations))]
     plan = _Plan.of(operations, read, chains=target.family == "u85")
     layers, copy = _schedule(plan, weight_bytes, target, capacity)
-    places = _places(plan, layers, target, capacity)
+    held = float(prod(operations[0].inputs)) if copy is not None else 0.0
+    places = _places(plan, layers, target, capacity, held)
     places[-1] = Tensor(home, bricks=False)
     costs: list[LayerCost] = []
     slack = 0.0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from picojoule import estimate
+from picojoule.models.load import load_model
 from picojoule.simulator.ethos_u import Block, Operation, choose_block, run_layers, stream_bits
 from picojoule.simulator.ethos_u.cycles import Reads, Tensor, array_cycles, channel_rate, memory_cycles
 from picojoule.simulator.ethos_u.weights import golomb_bits, traverse
+from picojoule.simulator.processors.ethos_u import ethos_u_cost
 from picojoule.simulator.target import EthosUTarget, load_target
+from picojoule.simulator.workload import make_workload
 
 mlw_codec = pytest.importorskip("ethosu.mlw_codec", reason="ethos-u-vela has no wheel for this platform")
 
@@ -177,3 +182,46 @@ def test_weights_that_come_early_are_counted_all_the_same() -> None:
         read, written = second.moved_by(target(name).weights_in, "weight")
         assert read >= 35_000 + 10 * 64
         assert not written
+
+
+def test_designs_with_other_codebooks_have_other_streams() -> None:
+    """Two designs of one workload that share their masks: 4 shared values take fewer bits than 16."""
+    workload = make_workload(load_model("gemm:M=1,N=256,K=256"))
+    both = replace(workload, codebook_entries=np.array([[4.0], [16.0]]), structures=np.stack([workload.structures] * 2))
+    few, many = ethos_u_cost(both, target("ethos-u55-128"), energy="default").stored_bits.sum(axis=-1)
+    assert few < many
+
+
+def plain_bits(symbols: list[int]) -> int:
+    """Golomb-Rice symbol by symbol, the best of six divisors."""
+    return min(sum((symbol >> d) + 1 + d for symbol in symbols) for d in range(6))
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.1, 0.0])
+def test_stream_symbol_by_symbol(density: float) -> None:
+    """The histograms give what a walk over every weight gives: values, palette of up to 32, and runs of zeros."""
+    rng = np.random.default_rng(7)
+    weights = np.round(rng.normal(size=(16, 40, 3, 1)) * 6).astype(int) * (rng.random((16, 40, 3, 1)) < density)
+    walked = [int(value) for value in traverse(weights, part_kernel=False)]
+
+    def values_bits(values: list[int]) -> int:
+        if not values:
+            return 0
+        folded = [2 * v if v >= 0 else -2 * v - 1 for v in values]
+        choices = [plain_bits([f - min(31, min(folded)) for f in folded]), 8 * len(values)]
+        if len(set(values)) <= 32:
+            ranked = sorted(set(values), key=lambda value: -values.count(value))
+            choices += [plain_bits([ranked.index(v) for v in values])]
+            choices += [len(values) * max(1, (len(ranked) - 1).bit_length())]
+        return min(choices)
+
+    runs, run = [], 0
+    for value in walked:
+        if value:
+            runs.append(run)
+            run = 0
+        else:
+            run += 1
+    body = [value for value in walked if value]
+    bits = min(values_bits(walked), values_bits(body) + plain_bits([*runs, run]))
+    assert stream_bits(weights) == -(-bits // 128) * 128

@@ -129,18 +129,19 @@ class _Streams:
     known: dict[Hashable, float]
 
     def bytes_of(self, make: Any, shared: int, operation: Operation, bounds: LoopBounds, target: EthosUTarget) -> float:
-        if id(make) not in self.known:
+        part, deep = part_kernel_first(operation, target.family), operation.kind == "depthwise"
+        asked: Hashable = (id(make), shared, part, deep)
+        if asked not in self.known:
             structure, share = _sampled(make())
-            part, deep = part_kernel_first(operation, target.family), operation.kind == "depthwise"
             drawn = structure.values is None and structure.nonzeros == structure.elements
-            shape = (structure.rows, bounds.C, bounds.R, bounds.S, shared, part, deep)
-            key: Hashable = shape if drawn else id(make)
+            shape = ("drawn", structure.rows, bounds.C, bounds.R, bounds.S, shared, part, deep)
+            key: Hashable = shape if drawn else ("own", id(make), shared, part, deep)
             if key not in self.known:
                 weights = _kcrs(int8_weights(structure, shared), bounds)
                 bits = stream_bits(weights, part, deep, 5 if target.family == "u85" else 4)
                 self.known[key] = bits / 8
-            self.known[id(make)] = self.known[key] / share
-        return self.known[id(make)]
+            self.known[asked] = self.known[key] / share
+        return self.known[asked]
 
 
 def _run(workload: Workload, target: EthosUTarget) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:

@@ -20,7 +20,7 @@ def choose_block(operation: Operation, target: EthosUTarget) -> Block:
 
 
 class _Known:
-    """A target by its name and identity, so that blocks are looked up once for each."""
+    """A target by identity: its tables cannot be hashed, and blocks are looked up once for each target."""
 
     def __init__(self, target: EthosUTarget) -> None:
         self.target = target

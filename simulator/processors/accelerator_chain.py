@@ -1,4 +1,4 @@
-"""A layer's counts on a mapped chip, and activations that stay on it between layers."""
+"""A layer's counts on a mapped chip, and what stays there: activations between layers, weights between batches."""
 
 from __future__ import annotations
 
